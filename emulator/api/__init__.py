@@ -1,0 +1,1 @@
+"""The service's HTTP API, on the wire listener."""

@@ -1,0 +1,53 @@
+"""What in a code folder is no part of a code version, by name alone.
+
+The scan of a folder and the watcher ask here, so that both mean the same by "a change".
+"""
+
+import os
+import re
+from pathlib import PurePath
+
+IGNORED_FOLDERS = frozenset(
+    {".git", ".hg", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".svn", "__pycache__"}
+)
+"""Never in a version: version control and caches. Ours; a deployed package has none of them."""
+
+_IGNORED_FILES = re.compile(r"4913|\.#.*|\.DS_Store|.*~|.*\.sw[nopx]|.*___jb_(old|tmp)___")
+"""What editors leave while they save: vim (4913, swap files), Emacs, JetBrains; and Finder."""
+
+_DEPENDENCIES = frozenset({".venv", "node_modules", "site-packages", "venv"})
+"""Folders that installers fill, wherever they stand."""
+
+_TOP_DEPENDENCIES = frozenset({".s/python", "vendor"})
+"""The same at the top of the code folder only: deeper down, ``vendor`` may be a user's own name."""
+
+
+def is_ignored(name: str, *, folder: bool) -> bool:
+    """Say whether an entry called ``name`` is left out of a version altogether."""
+    if folder:
+        return name in IGNORED_FOLDERS
+    return _IGNORED_FILES.fullmatch(name) is not None
+
+
+def is_dependency(path: str) -> bool:
+    """Say whether a folder at ``path``, relative to the code folder, is linked, not copied."""
+    return path in _TOP_DEPENDENCIES or path.rpartition("/")[2] in _DEPENDENCIES
+
+
+def counts(root: str, path: str) -> bool:
+    """Say whether a change at ``path`` can change the version of the code folder ``root``.
+
+    A change inside a dependency folder cannot; that one appears or goes can. Both are absolute.
+    """
+    if path == root:
+        return True
+    below = path.removeprefix(root.rstrip(os.sep) + os.sep)
+    if below == path:
+        return False
+    *above, name = PurePath(below).parts
+    if name in IGNORED_FOLDERS or is_ignored(name, folder=False):
+        return False
+    for depth, part in enumerate(above, start=1):
+        if part in IGNORED_FOLDERS or is_dependency("/".join(above[:depth])):
+            return False
+    return True

@@ -1,0 +1,99 @@
+"""What became of an attempt, as a closed set of values."""
+
+import json
+from dataclasses import dataclass
+
+from emulator.core.errors import ErrorCode
+from emulator.core.request import Reply
+
+HANDLED = "HandledInvocationError"
+UNHANDLED = "UnhandledInvocationError"
+"""Values of ``X-Fc-Error-Type``. Source: API 2016-08-15, InvokeFunction."""
+
+AGENT_HANDLED_STATUS = 417
+"""An instance answers this for an error that the function reported itself. Source: Node agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The function gave a result."""
+
+    body: bytes
+    log: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionFailed:
+    """The function raised, exited, ran out of time or could not be loaded."""
+
+    error_type: str
+    body: bytes
+    log: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Throttled:
+    """No instance was free within the time that the function may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemFailed:
+    """The emulator or the machine could not run it; the function's code had no part in it."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It cannot be run as it stands: gone, or not emulated."""
+
+    code: ErrorCode
+    message: str
+
+
+Outcome = Returned | FunctionFailed | Throttled | SystemFailed | Refused
+
+
+def classify(reply: Reply) -> Returned | FunctionFailed:
+    """Tell a result from a failure. Source: runtime contract, statuses of the push protocol."""
+    if reply.status == 200:
+        return Returned(reply.body, reply.log)
+    error_type = HANDLED if reply.status == AGENT_HANDLED_STATUS else UNHANDLED
+    return FunctionFailed(error_type, reply.body, reply.log)
+
+
+def exited(duration_ms: float, peak_mb: float | None, log: bytes) -> FunctionFailed:
+    """Describe an instance that ended before it answered.
+
+    Source: FC help, "Process exited unexpectedly before completing request".
+    """
+    facts = f"duration: {round(duration_ms)}ms"
+    if peak_mb is not None:
+        facts += f", maxMemoryUsage: {round(peak_mb)}MB"
+    return _failure(f"Process exited unexpectedly before completing request ({facts})", log)
+
+
+def timed_out(timeout_s: float, peak_mb: float | None, log: bytes) -> FunctionFailed:
+    """Describe a function that ran out of time. Source: a public issue's log, its text."""
+    facts = "" if peak_mb is None else f" (maxMemoryUsage: {peak_mb:.2f}MB)"
+    return _failure(f"Function timed out after {timeout_s:g} seconds{facts}", log)
+
+
+def _failure(message: str, log: bytes) -> FunctionFailed:
+    body = json.dumps({"errorMessage": message}, separators=(",", ":")).encode()
+    return FunctionFailed(UNHANDLED, body, log)
+
+
+def word(outcome: Outcome) -> str:
+    """The outcome in the words of the admin API."""
+    match outcome:
+        case Returned():
+            return "returned"
+        case FunctionFailed():
+            return "function-error"
+        case Throttled():
+            return "throttled"
+        case SystemFailed():
+            return "system"
+        case Refused():
+            return "refused"

@@ -1,0 +1,1 @@
+"""Ways to start an instance: a container or a plain process."""

@@ -1,0 +1,1 @@
+"""Owns the state: instances, accepted jobs, resources. Knows asyncio and the ports."""

@@ -1,0 +1,1 @@
+"""Keeps accepted jobs; one module per way of keeping them."""
