@@ -60,13 +60,13 @@ def _bind(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
         if error.errno != errno.EADDRINUSE:
             raise
         shown = f"[{host}]:{port}" if family == socket.AF_INET6 else f"{host}:{port}"
-        raise PortTaken(f"{shown} is in use{_held_by(port)}") from error
+        raise PortTaken(f"{shown} is in use{_held_by(port, family)}") from error
     return made
 
 
-def _held_by(port: int) -> str:
+def _held_by(port: int, family: socket.AddressFamily) -> str:
     """Say who listens on a port, as far as /proc shows it to this user."""
-    for inode in _listeners(port):
+    for inode in _listeners(port, "tcp6" if family == socket.AF_INET6 else "tcp"):
         for folder in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 if any(
@@ -78,12 +78,11 @@ def _held_by(port: int) -> str:
     return ""
 
 
-def _listeners(port: int) -> list[str]:
+def _listeners(port: int, table: str) -> list[str]:
     found = []
-    for table in ("tcp", "tcp6"):
-        with suppress(OSError):
-            for line in Path("/proc/net", table).read_text().splitlines()[1:]:
-                fields = line.split()
-                if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                    found.append(fields[9])
+    with suppress(OSError):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == _LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                found.append(fields[9])
     return found

@@ -97,6 +97,21 @@ def open_state(path: Path) -> State:
     return State(path, _own_uuid(path / "uuid"), lock)
 
 
+def is_held(path: Path) -> bool:
+    """Say whether an emulator holds this state; False where there is none."""
+    try:
+        lock = os.open(path / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def private_folder(path: Path) -> None:
     """Make a folder that only its owner may enter, or check that it is one.
 
@@ -117,7 +132,7 @@ def write_private(path: Path, data: Mapping[str, object]) -> None:
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(data, file, ensure_ascii=False)
+        json.dump(data, file)
         file.write("\n")
     fresh.replace(path)
 

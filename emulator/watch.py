@@ -28,7 +28,7 @@ CHECK_MS = 1000
 POLL_S = 0.3
 """How often folders are looked at without kernel events, at most. As often as watchfiles does."""
 
-POLL_SHARE = 0.01
+POLL_SHARE = 0.008
 """The part of a CPU that looking may take: large folders are looked at less often. Ours."""
 
 FIRST_RETRY_S = 0.1
@@ -221,7 +221,7 @@ class _KernelEye:
                 self._notify = RustNotify(list(folders), False, False, 0, False, False)
             except (FileNotFoundError, PermissionError):
                 continue
-            except (OSError, RuntimeError) as error:
+            except (OSError, RuntimeError, UnicodeError) as error:
                 raise _Refused(str(error).partition(". about [")[0]) from error
             self._armed = folders
             is_new = True

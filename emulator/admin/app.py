@@ -145,7 +145,7 @@ def _error(refusal: _Refusal) -> web.Response:
 def _json(status: int, body: object) -> web.Response:
     return web.Response(
         status=status,
-        body=json.dumps(body, ensure_ascii=False).encode(),
+        body=json.dumps(body).encode(),
         headers={
             "Content-Type": "application/json",
             "Server": "fc-emu",

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import click
 
@@ -9,6 +10,7 @@ from emulator.cli.exits import Exit, fail
 from emulator.cli.options import finding
 from emulator.cli.running import asked, located
 from emulator.cli.waiting import until
+from emulator.state import is_held
 
 DEADLINE_S = 60.0
 
@@ -19,18 +21,9 @@ DEADLINE_S = 60.0
 def command(admin: str | None, state_dir: str | None, timeout_s: float) -> None:
     """Stop the running emulator as Ctrl-C does, and wait until it is gone."""
     running = located(admin, state_dir)
-    pid = asked(running, "GET", "/_emulator/info")["pid"]
+    info = asked(running, "GET", "/_emulator/info")
+    pid = info["pid"]
     os.kill(pid, signal.SIGTERM)
-    if not until(lambda: not _lives(pid), timeout_s):
+    if not until(lambda: not is_held(Path(info["state"])), timeout_s):
         fail(Exit.FUNCTION_FAILED, f"process {pid} has not ended within {timeout_s:g} s")
     click.echo(f"fc-emu (process {pid}) has stopped")
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

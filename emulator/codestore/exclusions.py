@@ -3,14 +3,15 @@
 The scan of a folder and the watcher ask here, so that both mean the same by "a change".
 """
 
-import os
 import re
-from pathlib import PurePath
 
-IGNORED_FOLDERS = frozenset(
+IGNORED_NAMES = frozenset(
     {".git", ".hg", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".svn", "__pycache__"}
 )
-"""Never in a version: version control and caches. Ours; a deployed package has none of them."""
+"""Never in a version: version control and caches. Ours; a deployed package has none of them.
+
+Mostly folders, but ``.git`` of a submodule is a file.
+"""
 
 _IGNORED_FILES = re.compile(r"4913|\.#.*|\.DS_Store|.*~|.*\.sw[nopx]|.*___jb_(old|tmp)___")
 """What editors leave while they save: vim (4913, swap files), Emacs, JetBrains; and Finder."""
@@ -21,12 +22,12 @@ _DEPENDENCIES = frozenset({".venv", "node_modules", "site-packages", "venv"})
 _TOP_DEPENDENCIES = frozenset({".s/python", "vendor"})
 """The same at the top of the code folder only: deeper down, ``vendor`` may be a user's own name."""
 
+_TELLING_PARTS = IGNORED_NAMES.union(_DEPENDENCIES, *(p.split("/") for p in _TOP_DEPENDENCIES))
 
-def is_ignored(name: str, *, folder: bool) -> bool:
-    """Say whether an entry called ``name`` is left out of a version altogether."""
-    if folder:
-        return name in IGNORED_FOLDERS
-    return _IGNORED_FILES.fullmatch(name) is not None
+
+def is_ignored_file(name: str) -> bool:
+    """Say whether a file or link called ``name`` is left out of a version altogether."""
+    return name in IGNORED_NAMES or _IGNORED_FILES.fullmatch(name) is not None
 
 
 def is_dependency(path: str) -> bool:
@@ -41,13 +42,15 @@ def counts(root: str, path: str) -> bool:
     """
     if path == root:
         return True
-    below = path.removeprefix(root.rstrip(os.sep) + os.sep)
-    if below == path:
+    if not path.startswith(f"{root}/"):
         return False
-    *above, name = PurePath(below).parts
-    if name in IGNORED_FOLDERS or is_ignored(name, folder=False):
+    *above, name = path[len(root) + 1 :].split("/")
+    if is_ignored_file(name):
         return False
-    for depth, part in enumerate(above, start=1):
-        if part in IGNORED_FOLDERS or is_dependency("/".join(above[:depth])):
-            return False
-    return True
+    # Nearly every path ends here, and a watcher that polls asks for each file each time.
+    if _TELLING_PARTS.isdisjoint(above):
+        return True
+    return not any(
+        part in IGNORED_NAMES or is_dependency("/".join(above[:depth]))
+        for depth, part in enumerate(above, start=1)
+    )

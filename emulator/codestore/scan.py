@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from emulator.codestore.exclusions import is_dependency, is_ignored
+from emulator.codestore.exclusions import IGNORED_NAMES, is_dependency, is_ignored_file
 
 RACY_NS = 50_000_000
 """How long after a save a second one may carry the same time stamp.
@@ -88,10 +88,10 @@ def _describe(root: str, path: str, item: "os.DirEntry[str]") -> Entry | None:
     if is_dependency(path) and item.is_dir():
         return Entry("dependency", target=f"{root}/{path}")
     if item.is_symlink():
-        return None if is_ignored(item.name, folder=False) else _describe_link(root, path)
+        return None if is_ignored_file(item.name) else _describe_link(root, path)
     if item.is_dir(follow_symlinks=False):
-        return None if is_ignored(item.name, folder=True) else Entry("folder")
-    if not item.is_file(follow_symlinks=False) or is_ignored(item.name, folder=False):
+        return None if item.name in IGNORED_NAMES else Entry("folder")
+    if not item.is_file(follow_symlinks=False) or is_ignored_file(item.name):
         return None
     status = item.stat(follow_symlinks=False)
     return Entry("file", bool(status.st_mode & stat.S_IXUSR), stamp=stamp_of(status))

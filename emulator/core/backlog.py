@@ -4,7 +4,7 @@ One binary heap holds ``(due, seq, function)`` for everything that waits for its
 come due moves to a heap of its function, where it waits for a free slot; functions take turns.
 A cancelled job leaves its heap entry behind, because removing from the middle costs O(n): an
 entry whose number is no longer waiting is skipped when it surfaces, and when more than half of
-a heap is such leftovers it is rebuilt.
+the entries are such leftovers the heaps are rebuilt.
 """
 
 from collections import deque
@@ -49,9 +49,9 @@ class Backlog:
         """Forget a waiting job; False when it is not waiting (running, settled or unknown)."""
         if self._waiting.pop(seq, None) is None:
             return False
-        if len(self._future) > 2 * len(self._waiting) + 64:
-            self._future = [entry for entry in self._future if entry[1] in self._waiting]
-            heapify(self._future)
+        entries = len(self._future) + sum(map(len, self._ready.values()))
+        if entries > 2 * len(self._waiting) + 64:
+            self._compact()
         return True
 
     def next_due(self) -> float | None:
@@ -98,6 +98,14 @@ class Backlog:
             KeyError: it is not running.
         """
         del self._running[seq]
+
+    def _compact(self) -> None:
+        """Rebuild the heaps without the entries of cancelled jobs."""
+        self._future = [entry for entry in self._future if entry[1] in self._waiting]
+        heapify(self._future)
+        for queue in self._ready.values():
+            queue[:] = [entry for entry in queue if entry[1] in self._waiting]
+            heapify(queue)
 
     def _gather(self, now: float) -> None:
         """Move what has come due to the heap of its function."""

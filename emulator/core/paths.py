@@ -6,8 +6,9 @@ def raw_path(target: str) -> str:
 
     A target is a path, a whole URL (as to a proxy), ``*`` or an authority (CONNECT).
     """
+    target = target.partition("?")[0]
     if target.lower().startswith(("http://", "https://")):
         _, _, behind = target.partition("://")
         _, slash, path = behind.partition("/")
-        target = slash + path or "/"
-    return target.partition("?")[0]
+        return slash + path or "/"
+    return target

@@ -18,6 +18,9 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _FUNCTION_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]*")
 """As a name, with the ``$`` of functions moved from 2.0 to 3.0. Source: fc3 component."""
 
+_QUALIFIER = re.compile(rf"[0-9]+|{_NAME.pattern}")
+"""A version's number or an alias. Source: API 2016-08-15, PublishServiceVersion, CreateAlias."""
+
 
 @dataclass(frozen=True, slots=True)
 class FunctionRef:
@@ -39,8 +42,8 @@ def parse_path_ref(service_segment: str, function_segment: str) -> FunctionRef:
     service, _, qualifier = service_segment.partition(".")
     check_name("ServiceName", service, _NAME)
     check_name("FunctionName", function_segment, _FUNCTION_NAME)
-    if qualifier and not qualifier.isdecimal():
-        check_name("Qualifier", qualifier, _NAME)
+    if qualifier:
+        check_name("Qualifier", qualifier, _QUALIFIER)
     return FunctionRef(service, function_segment, qualifier or LATEST)
 
 

@@ -5,13 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from emulator.core.request import Reply, Request
-from emulator.engine.ports import (
-    InstanceDied,
-    InstanceSpec,
-    InstanceTimedOut,
-    StartFailed,
-    Usage,
-)
+from emulator.engine.ports import InstanceDied, InstanceSpec, InstanceTimedOut, StartFailed, Usage
 
 
 async def echo(request: Request) -> Reply:
@@ -36,11 +30,9 @@ async def at_once(_: object = None) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """How the instances of one function behave.
+    """How the instances of a function behave; each coroutine may wait for an ``asyncio.Event``.
 
-    ``answer`` may raise InstanceDied, which ends the instance. A start waits for ``starting``,
-    which may raise StartFailed, and a stop for ``stopping``. Whoever wants to hold one of the
-    three back lets it wait for an ``asyncio.Event``.
+    ``answer`` may raise InstanceDied, which ends the instance, and ``starting`` StartFailed.
     """
 
     answer: Callable[[Request], Awaitable[Reply]] = echo
@@ -64,7 +56,7 @@ class FakeInstance:
 
     @property
     def living(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it has not ended, or failed to start."""
         return not self._gone.is_set()
 
     @property
@@ -74,36 +66,32 @@ class FakeInstance:
 
     def end(self, status: int | None = None) -> None:
         """End it now, as if its process had exited; whoever waits for its answer gets none."""
-        if self.living:
-            self._status = status
-            self._gone.set()
+        self._status = status if self.living else self._status
+        self._gone.set()
         if self._answering is not None:
             self._answering.cancel()
 
     async def exchange(self, request: Request) -> Reply:
         """Answer as the script says; see ``engine.ports.Instance``."""
-        peak_mb = self._script.peak_mb
         if not self.living:
-            raise InstanceDied(log=b"", peak_mb=peak_mb)
+            raise InstanceDied(log=b"", peak_mb=self._script.peak_mb)
         self._fit = False
         self.requests.append(request)
         answering = self._answering = asyncio.ensure_future(self._script.answer(request))
         try:
             await asyncio.wait({answering}, timeout=request.timeout_s)
-            if answering.cancelled():
-                raise InstanceDied(log=b"", peak_mb=peak_mb)
-            if not answering.done():
-                self.end()
-                raise InstanceTimedOut(log=b"", peak_mb=peak_mb)
-            reply = answering.result()
-        except InstanceDied:
-            self.end(1)
-            raise
         finally:
             answering.cancel()
             self._answering = None
-        self._fit = True
-        return reply
+        if answering.cancelled():
+            raise InstanceDied(log=b"", peak_mb=self._script.peak_mb)
+        if not answering.done():
+            self.end()
+            raise InstanceTimedOut(log=b"", peak_mb=self._script.peak_mb)
+        if isinstance(answering.exception(), InstanceDied):
+            self.end(1)
+        self._fit = answering.exception() is None
+        return answering.result()
 
     async def usage(self) -> Usage:
         """Tell what the script says."""
@@ -112,8 +100,7 @@ class FakeInstance:
     async def stop(self, *, grace_s: float) -> None:
         """End it, whatever it is doing."""
         self._fit = False
-        if self.living:
-            await self._script.stopping()
+        await self._script.stopping()
         self.end()
 
     async def wait(self) -> int | None:
@@ -123,10 +110,9 @@ class FakeInstance:
 
 
 class FakeDriver:
-    """Starts scripted instances; those of a function without a script echo.
+    """Starts instances by ``scripts``, which are by function id; without one they echo.
 
-    ``scripts`` are by function id. ``instances`` are all that came up, in that order;
-    ``starting`` counts those that are about to, ``most_living`` the most there ever were of both.
+    ``instances`` are all whose start was begun, ``most_living`` how many there were at a time.
     """
 
     name = "fake"
@@ -134,32 +120,31 @@ class FakeDriver:
     def __init__(self) -> None:
         self.scripts: dict[str, Script] = {}
         self.instances: list[FakeInstance] = []
-        self.starting = 0
         self.most_living = 0
         self._closed = False
 
     @property
     def living(self) -> list[FakeInstance]:
-        """The instances that have not ended."""
+        """The instances that start or have started, and have not ended."""
         return [instance for instance in self.instances if instance.living]
 
     async def start(self, spec: InstanceSpec) -> FakeInstance:
         """Start an instance as its function's script says."""
         script = self.scripts.get(spec.function_id, Script())
-        self.starting += 1
-        self.most_living = max(self.most_living, self.starting + len(self.living))
+        self.instances.append(instance := FakeInstance(spec, script))
+        self.most_living = max(self.most_living, len(self.living))
         try:
             await script.starting(spec)
-        finally:
-            self.starting -= 1
+        except BaseException:
+            instance.end()
+            raise
         if self._closed:
+            instance.end()
             raise StartFailed("the driver is closed")
-        instance = FakeInstance(spec, script)
-        self.instances.append(instance)
         return instance
 
     async def close(self) -> None:
-        """End every instance; what is still starting will not come up."""
+        """End every instance; what is still starting does not come up."""
         self._closed = True
-        for instance in self.instances:
+        for instance in self.living:
             instance.end()

@@ -6,10 +6,9 @@ its descendants, removes the folders it was told of, and exits. On Linux it is t
 of all it starts, so whatever a function does (setsid, double fork, an emptied environment) stays
 below it. macOS has neither that nor /proc: only process groups are ended; never run there.
 
-In come lines ``{"do": "spawn", "id", "argv", "env", "cwd"}``, each with a descriptor for the
-output, ``{"do": "signal", "id", "signum"}``, ``{"do": "end", "id"}``, ``{"do": "temp", "path"}``.
-Out go ``{"ready"}``, ``{"id", "pid"}`` or ``{"id", "error", "errno"}``, ``{"id", "ended"}``,
-``{"id", "exited": {"code", "signal", "max_rss_kb"}}``.
+In come lines of JSON, *do* with what `Reaper.spawn`, `signal`, `end` and `temp` take; a spawn with
+a descriptor. Out go ``{"ready"}``, ``{"id", "pid"}`` or ``{"id", "error", "errno"}``,
+``{"id", "exited": {"code", "signal", "max_rss_kb"}}``, ``{"id", "ended"}``.
 """
 
 import contextlib
@@ -188,14 +187,14 @@ class Reaper:
         os.set_blocking(wake, False)
         signal.set_wakeup_fd(wake)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        emulator, line = open_pidfd(os.getppid()), self._sock.fileno()
+        emulator, talk = open_pidfd(os.getppid()), self._sock.fileno()
         poller = select.poll()
-        for descriptor in {woken, emulator, line} - {-1}:
+        for descriptor in {woken, emulator, talk} - {-1}:
             poller.register(descriptor, select.POLLIN)
         try:
             self._send(ready=True)
             while emulator not in (ready := dict(poller.poll(ROUND_MS if self._ending else None))):
-                if line in ready and not self._receive():
+                if talk in ready and not self._receive():
                     break
                 if woken in ready:
                     os.read(woken, 4096)
@@ -213,7 +212,7 @@ class Reaper:
                 remove_tree(folder)
 
     def spawn(self, id: str, argv: list[str], env: dict[str, str], cwd: str) -> None:
-        """Start a program with exactly this environment, in a session of its own."""
+        """Start a program in a session of its own; the next descriptor is for its output."""
         output, mark = self._outputs.pop(0), next(self._marks, 0)
         copies = [(os.POSIX_SPAWN_DUP2, output, copy) for copy in (1, 2)]
         files = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0), *copies]

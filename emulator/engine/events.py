@@ -140,5 +140,6 @@ class EventBus:
             try:
                 sink(event)
             except Exception as error:  # noqa: BLE001 - a broken observer must not end the emulator
-                self._sinks.remove(sink)
+                if sink in self._sinks:
+                    self._sinks.remove(sink)
                 self.publish(Fault(where=f"event sink {sink!r}", error=error))

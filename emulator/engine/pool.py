@@ -222,17 +222,14 @@ class Pool:
         )
         self._run(self._see_off(member, instance))
         if member.state is State.STOPPING:
-            self._run(self._stop(instance))
+            self._run(instance.stop(grace_s=STOP_GRACE_S))
         self._fill()
 
     def _end(self, member: Member, why: str) -> None:
         """Let the driver end an instance that is stopping; one still starting is ended later."""
         member.why_stopped = why
         if member.instance is not None:
-            self._run(self._stop(member.instance))
-
-    async def _stop(self, instance: Instance) -> None:
-        await instance.stop(grace_s=STOP_GRACE_S)
+            self._run(member.instance.stop(grace_s=STOP_GRACE_S))
 
     async def _see_off(self, member: Member, instance: Instance) -> None:
         """Wait for the end of an instance, asked for or not, and forget it."""

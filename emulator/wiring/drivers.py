@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from emulator.channels.push import PushChannel
+from emulator.drivers.helper import end_tagged
 from emulator.drivers.launched import Channel
 from emulator.drivers.process import ProcessDriver, ProcessPaths
-from emulator.drivers.helper import end_tagged
 from emulator.engine.events import Event
 from emulator.state import State, StateUnusable, private_folder, runtime_dir
 from emulator.transports.unix import UnixEndpoint
@@ -26,7 +26,7 @@ def process_driver(
     end_tagged(state.uuid)
     sockets = runtime_dir(state.path, environ)
     paths = ProcessPaths(sockets=sockets, temp=state.path / "tmp", bytecode=state.path / "bytecode")
-    for folder in (paths.sockets, paths.temp):
+    for folder in (paths.sockets, paths.temp, paths.bytecode):
         with suppress(FileNotFoundError):
             shutil.rmtree(folder)
     for folder in (paths.sockets.parent, paths.sockets, paths.temp, paths.bytecode):

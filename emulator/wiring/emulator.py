@@ -1,23 +1,18 @@
 """A running emulator: its parts joined, its listeners, its life."""
 
 import asyncio
-import json
 import os
 import secrets
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
 
-from emulator import __version__
 from emulator.admin.app import AdminApi, Site
 from emulator.api.app import WireApi
 from emulator.clocks import SystemClock, wall_ns
 from emulator.codestore import FolderSource, Store
-from emulator.config import DEFAULT_ADMIN_PORT, Config
-from emulator.core.refs import DEFAULT_SERVICE
+from emulator.config import DEFAULT_ADMIN_PORT
 from emulator.core.runtimes import handler_paths
 from emulator.engine.engine import Engine, World
 from emulator.engine.events import EventBus, Notice
@@ -30,11 +25,9 @@ from emulator.guard import Guarded, Policy
 from emulator.journal.memory import MemoryJournal
 from emulator.listen import PortTaken
 from emulator.log import LineWriter
-from emulator.project import Project
-from emulator.screen import Facts, first_screen
-from emulator.state import State, write_private
 from emulator.watch import Listeners, Watcher
-from emulator.wiring.deployments import DriverChoice, deploy, instance_environment
+from emulator.wiring.announce import Announcer, Places, Plan
+from emulator.wiring.deployments import deploy, instance_environment
 from emulator.wiring.drivers import process_driver
 from emulator.wiring.listeners import Listener, bind, serve
 
@@ -43,17 +36,6 @@ DEFAULT_REGION = "cn-hangzhou"
 
 FORCED = 130
 """Exit code after a second signal. Source: contract of the command line."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to run, checked as far as that goes without starting anything."""
-
-    config: Config
-    projects: Sequence[Project]
-    state: State
-    driver: DriverChoice
-    environ: Mapping[str, str]
 
 
 class Emulator:
@@ -79,10 +61,13 @@ class Emulator:
             wire = bind(stack, self._plan.config.port)
             admin = self._bind_admin(stack)
             engine = await self._build(stack, wire)
-            await self._serve(stack, engine, wire, admin)
-            self._announce(engine, wire, admin)
+            announcer = Announcer(
+                self._plan, engine, Places(wire.url, admin.url, self._token), self._lines
+            )
+            await self._serve(stack, engine, announcer, (wire, admin))
+            announcer.ready(self._bus.publish)
             await self._signalled.wait()
-            self._say_stopping(engine)
+            announcer.stopping()
             await engine.stop(self._plan.config.grace)
         return 0
 
@@ -128,6 +113,8 @@ class Emulator:
             on_notice=lambda text: emit(Notice(text=text)),
         )
         stack.push_async_callback(code.close)
+        pruning = asyncio.create_task(store.prune())
+        stack.push_async_callback(asyncio.wait, {pruning})
         for deployment, folder in deployments:
             files = (
                 handler_paths(deployment.runtime, deployment.function.handler)
@@ -190,22 +177,20 @@ class Emulator:
         await watcher.ready()
 
     async def _serve(
-        self, stack: AsyncExitStack, engine: Engine, wire: Listener, admin: Listener
+        self,
+        stack: AsyncExitStack,
+        engine: Engine,
+        announcer: Announcer,
+        listeners: tuple[Listener, Listener],
     ) -> None:
         """Answer on both listeners; accepted work runs from now on."""
         config = self._plan.config
-        started = asyncio.get_running_loop().time()
-
-        def facts() -> dict[str, object]:
-            ready = {k: v for k, v in self._ready(engine, wire, admin).items() if k != "token"}
-            uptime = asyncio.get_running_loop().time() - started
-            return {**ready, "uptimeMs": round(uptime * 1000)}
-
+        wire, admin = listeners
         site = Site(
             token=self._token,
             driver=self._plan.driver.name,
-            facts=facts,
-            url_of=lambda function_id: _invoke_url(wire, function_id),
+            facts=announcer.info,
+            url_of=announcer.url_of,
         )
         wire_api = WireApi(engine)
         admin_api = AdminApi(engine, site)
@@ -219,85 +204,6 @@ class Emulator:
         await serve(stack, wire, Guarded(wire_api, wire_policy, wire_api.refuse))
         await serve(stack, admin, Guarded(admin_api, admin_policy, admin_api.refuse))
         engine.start()
-
-    def _announce(self, engine: Engine, wire: Listener, admin: Listener) -> None:
-        """Tell programs by files, and people by the first screen, that work is taken."""
-        plan = self._plan
-        ready = self._ready(engine, wire, admin)
-        write_private(plan.state.run_file, ready)
-        if plan.config.ready_file is not None:
-            write_private(Path(plan.config.ready_file), ready)
-        if plan.config.json:
-            self._lines.out(json.dumps(ready, ensure_ascii=False, separators=(",", ":")))
-        elif not plan.config.quiet:
-            for line in first_screen(self._facts(engine, wire, admin)):
-                self._lines.err(line)
-        for deployment in engine.registry.deployments():
-            for text in deployment.notices:
-                self._bus.publish(Notice(text=text, function=deployment.function.id))
-        for project in plan.projects:
-            for notice in project.notices:
-                if notice.level != "note":
-                    self._bus.publish(Notice(text=str(notice)))
-
-    def _say_stopping(self, engine: Engine) -> None:
-        running, lost = engine.running, engine.scheduler.pending
-        if self._plan.config.json:
-            self._lines.out(json.dumps({"event": "stopping", "running": running, "lost": lost}))
-            return
-        text = f"stopping: {running} running"
-        if running:
-            text += f", given {self._plan.config.grace:g} s (Ctrl-C again: at once)"
-        if lost and not engine.durable:
-            text += f"; {lost} accepted and not run are lost"
-        self._lines.err(text)
-
-    def _ready(self, engine: Engine, wire: Listener, admin: Listener) -> dict[str, object]:
-        """Give what run.json holds."""
-        driver = self._plan.driver.name
-        return {
-            "event": "ready",
-            "version": __version__,
-            "pid": os.getpid(),
-            "endpoint": wire.url,
-            "admin": admin.url,
-            "token": self._token,
-            "state": str(self._plan.state.path),
-            "driver": driver,
-            "clock": "real",
-            "functions": [
-                {
-                    "id": deployment.function.id,
-                    "runtime": deployment.function.runtime,
-                    "driver": driver,
-                    "url": _invoke_url(wire, deployment.function.id),
-                }
-                for deployment in engine.registry.deployments()
-            ],
-        }
-
-    def _facts(self, engine: Engine, wire: Listener, admin: Listener) -> Facts:
-        plan = self._plan
-        return Facts(
-            version=__version__,
-            endpoint=wire.url,
-            admin=admin.url,
-            driver=plan.driver.name,
-            why_driver=plan.driver.why,
-            state=str(plan.state.path),
-            project=", ".join(str(p.source or p.base_dir) for p in plan.projects),
-            functions=[
-                (d.function.id, _invoke_url(wire, d.function.id))
-                for d in engine.registry.deployments()
-            ],
-            looked_for="; ".join(p.looked_for for p in plan.projects if p.looked_for),
-            durable=engine.durable,
-        )
-
-
-def _invoke_url(wire: Listener, function_id: str) -> str:
-    name = quote(function_id, safe="")
-    return f"{wire.url}/2016-08-15/services/{DEFAULT_SERVICE}/functions/{name}/invocations"
 
 
 def _passed(plan: Plan) -> dict[str, str]:

@@ -14,8 +14,9 @@ from emulator.log import EventLog, LineWriter, Style, set_up_logging
 from emulator.project import Project, ProjectError, load_project
 from emulator.specs import shipped
 from emulator.state import default_state_dir, open_state
+from emulator.wiring.announce import Plan
 from emulator.wiring.deployments import choose_driver
-from emulator.wiring.emulator import Emulator, Plan
+from emulator.wiring.emulator import Emulator
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,6 +280,47 @@ def shadows_library(folder):
         return False
 
 
+def keep_bytecode_apart(folder, prefix):
+    """Let modules below ``folder`` have their bytecode below ``prefix``, and no others.
+
+    The code folder is not to be written to; what the interpreter and its packages have compiled
+    already is to be used. Python before 3.8 knows no such place: there it compiles anew.
+    """
+    import _imp
+    from _frozen_importlib_external import (
+        ExtensionFileLoader,
+        FileFinder,
+        SourceFileLoader,
+        SourcelessFileLoader,
+    )
+
+    switch, value = "pycache_prefix", prefix
+    if not hasattr(sys, switch):
+        switch, value = "dont_write_bytecode", True
+
+    class Loader(SourceFileLoader):
+        def get_code(self, fullname):
+            before = getattr(sys, switch)
+            setattr(sys, switch, value)
+            try:
+                return super().get_code(fullname)
+            finally:
+                setattr(sys, switch, before)
+
+    hook = FileFinder.path_hook(
+        (ExtensionFileLoader, _imp.extension_suffixes()),
+        (Loader, [".py"]),
+        (SourcelessFileLoader, [".pyc"]),
+    )
+
+    def code_hook(path):
+        if path != folder and not path.startswith(folder + "/"):
+            raise ImportError(path)
+        return hook(path)
+
+    sys.path_hooks.insert(0, code_hook)
+
+
 class Code:
     """The user's code folder and the handlers found in it."""
 
@@ -546,6 +587,8 @@ def main():
     connection = Connection(path, f"FC-EMU/1 {token} {os.getpid()}\n".encode("ascii"))
 
     code = Code(os.environ.get("FC_FUNC_CODE_PATH") or "/code")
+    if "_FC_EMU_BYTECODE" in os.environ:
+        keep_bytecode_apart(code.folder, os.environ["_FC_EMU_BYTECODE"])
     instance = Instance(output, token, code)
     setup = LoggingSetup(instance, os.environ.get("FC_SERVER_LOG_LEVEL", ""))
     sys.meta_path.insert(0, setup)

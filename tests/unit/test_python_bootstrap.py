@@ -433,6 +433,37 @@ def test_code_folder_reads_code_in_answers_but_not_in_the_log(
     assert f'File "{link}/index.py"' in peer.take_output()
 
 
+def test_bytecode_of_user_code_stays_out_of_the_code_folder_and_other_modules_keep_theirs(
+    start: Start, python: str, code: Path, tmp_path: Path
+):
+    """Python before 3.8 writes none for user code; what the library has is used by all."""
+    bytecode = tmp_path / "bytecode"
+    peer = start(
+        {
+            "index.py": """
+                import sys
+                import colorsys
+                import part.late
+                def handler(event, context):
+                    return [colorsys.__cached__, part.late.TEXT, "%d.%d" % sys.version_info[:2]]
+            """,
+            "part/__init__.py": "",
+            "part/late.py": "TEXT = 'found'",
+        },
+        python=python,
+        env={"_FC_EMU_BYTECODE": str(bytecode)},
+    )
+
+    library, text, version = json.loads(peer.invoke().body)
+
+    written = [path for path in tmp_path.rglob("*.pyc") if path.is_file()]
+    places = {path.is_relative_to(f"{bytecode}{code}") for path in written}
+    assert text == "found"
+    assert not library.startswith(str(bytecode))
+    assert places == (set() if version in ("3.6", "3.7") else {True})
+    assert len(written) == (0 if version in ("3.6", "3.7") else 3)
+
+
 # --- loading -----------------------------------------------------------------
 
 LOAD_FAILURES = {

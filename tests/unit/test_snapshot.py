@@ -114,7 +114,14 @@ def test_modes_are_those_of_a_package(code, snapshot):
 def test_what_no_package_holds_is_left_out(code, snapshot):
     for name in (".git/config", "lib/__pycache__/a.pyc", ".mypy_cache/x", ".DS_Store"):
         write(code / name)
-    for name in (".index.py.swp", "index.py~", ".#index.py", "lib/4913", "index.py___jb_tmp___"):
+    for name in (
+        "submodule/.git",
+        ".index.py.swp",
+        "index.py~",
+        ".#index.py",
+        "lib/4913",
+        "index.py___jb_tmp___",
+    ):
         write(code / name)
     write(code / "lib" / "index.py")
     os.mkfifo(code / "pipe")
@@ -123,7 +130,7 @@ def test_what_no_package_holds_is_left_out(code, snapshot):
 
         taken = snapshot(code)
 
-    assert paths_below(taken.folder) == {"lib", "lib/index.py"}
+    assert paths_below(taken.folder) == {"lib", "lib/index.py", "submodule"}
 
 
 def test_dependency_folders_are_linked(code, snapshot):

@@ -231,6 +231,18 @@ async def test_polling_tells_of_two_saves_within_a_second(watch, root):
     await heard.path(file)
 
 
+async def test_folder_whose_name_is_no_text_is_polled(watch, root):
+    """watchfiles takes names in UTF-8 only."""
+    folder = Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9"))
+    folder.mkdir()
+    heard = await watch(root)
+
+    await heard.path(write(folder / "menu.py"))
+
+    assert len(heard.notices) == 1
+    assert heard.errors == []
+
+
 async def test_error_is_told_and_the_watch_goes_on(watch, root):
     """With the root, since nobody knows what happened meanwhile."""
     heard = Heard()

@@ -214,3 +214,9 @@ def test_large_file_is_refused_before_it_is_read(folder):
         load_project(folder, environ={})
 
     assert time.perf_counter() - before < 1
+
+
+def test_anchor_of_a_scalar_is_repeated(load_props):
+    project = load_props("environmentVariables: {A: &a 1.0, B: *a}")
+
+    assert project.functions[0].function.environment_variables == {"A": "1", "B": "1"}
