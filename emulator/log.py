@@ -6,11 +6,15 @@ holds up the emulator; what does not fit is counted and said.
 
 import json
 import logging
+import os
 import queue
 import re
 import threading
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TextIO
 
 import click
@@ -94,18 +98,36 @@ class LineWriter:
     def _write_all(self) -> None:
         while (item := self._lines.get()) is not None:
             stream, line = item
-            try:
-                self._streams[stream].write(f"{line}\n")
-                if self._lines.empty():
-                    self._streams[stream].flush()
-            except (OSError, ValueError):
-                # Nobody reads this stream any more; the other one may still be read.
-                continue
-        for text in self._streams.values():
-            try:
-                text.flush()
-            except (OSError, ValueError):
-                continue
+            self._try(stream, partial(_write_line, line))
+            if self._lines.empty():
+                self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        for stream in self._streams:
+            self._try(stream, _flush_text)
+
+    def _try(self, stream: str, act: Callable[[TextIO], object]) -> None:
+        """Write or flush; when nobody reads a stream any more, it leads nowhere from then on.
+
+        What is left in its buffer would otherwise fail again when the process ends.
+        """
+        text = self._streams[stream]
+        try:
+            act(text)
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, text.fileno())
+                os.close(nowhere)
+
+
+def _write_line(line: str, text: TextIO) -> None:
+    text.write(f"{line}\n")
+
+
+def _flush_text(text: TextIO) -> None:
+    text.flush()
 
 
 class EventLog:

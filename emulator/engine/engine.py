@@ -1,6 +1,7 @@
 """The parts of the engine as one: what the API, the admin API and the tests call."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -39,16 +40,18 @@ class Engine:
         self.registry = registry
         self.pools = pools
         self.account = world.account
-        self._invoker = Invoker(pools, world.account, self._publish)
+        self._invoker = Invoker(pools, world.account, world.emit)
         self.scheduler = Scheduler(
             world.clock,
             world.journal,
-            capacity=Capacity(world.max_async, pools.room),
+            capacity=Capacity(world.max_async, self._room),
             attempt=self._attempt,
             emit=world.emit,
         )
         self._active: set[asyncio.Task[InvocationFinished]] = set()
+        self._sync: Counter[str] = Counter()
         self.stopping = False
+        self._stopped = False
 
     @property
     def durable(self) -> bool:
@@ -114,7 +117,9 @@ class Engine:
         closing = asyncio.ensure_future(self.scheduler.close())
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
+                await asyncio.shield(closing)
                 await self._drained()
+        self._stopped = True
         for task in self._active:
             task.cancel()
         await self.pools.close()
@@ -126,9 +131,12 @@ class Engine:
 
     async def _tracked(self, call: Call) -> InvocationFinished | None:
         """Run a call as a task of its own, which a stop can wait for and then end: None."""
+        if self._stopped:
+            return None
         task = asyncio.get_running_loop().create_task(self._invoker.invoke(call))
         self._active.add(task)
-        task.add_done_callback(self._active.discard)
+        self._sync[call.target.function.id] += call.kind == "sync"
+        task.add_done_callback(lambda task: self._ended(task, call))
         await asyncio.wait({task})
         return None if task.cancelled() else task.result()
 
@@ -147,6 +155,11 @@ class Engine:
         finished = await self._tracked(call)
         return SystemFailed(STOPPED) if finished is None else finished.outcome
 
-    def _publish(self, event: Event) -> None:
-        self._world.emit(event)
+    def _ended(self, task: asyncio.Task[InvocationFinished], call: Call) -> None:
+        self._active.discard(task)
+        self._sync[call.target.function.id] -= call.kind == "sync"
         self.scheduler.kick()
+
+    def _room(self, function_id: str) -> int:
+        """Tell how many jobs of a function may run: callers who wait for an answer come first."""
+        return self.pools.capacity(function_id) - self._sync[function_id]

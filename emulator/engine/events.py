@@ -137,9 +137,10 @@ class EventBus:
     def publish(self, event: Event) -> None:
         """Tell every sink; one that raises is dropped and the others hear of it."""
         for sink in tuple(self._sinks):
+            if sink not in self._sinks:
+                continue
             try:
                 sink(event)
             except Exception as error:  # noqa: BLE001 - a broken observer must not end the emulator
-                if sink in self._sinks:
-                    self._sinks.remove(sink)
+                self._sinks.remove(sink)
                 self.publish(Fault(where=f"event sink {sink!r}", error=error))

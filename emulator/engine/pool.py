@@ -6,7 +6,7 @@ instance is ready, freed or gone) ``_fill`` serves the line from the front by wh
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
@@ -90,10 +90,7 @@ class Pool:
 
     def counts(self) -> dict[State, int]:
         """Tell how many instances are in each state."""
-        counts: dict[State, int] = {}
-        for member in self._members.values():
-            counts[member.state] = counts.get(member.state, 0) + 1
-        return counts
+        return dict(Counter(member.state for member in self._members.values()))
 
     async def acquire(self, timeout_s: float) -> Member:
         """Wait in line for an instance and claim it; give it back with ``release``.
@@ -120,7 +117,7 @@ class Pool:
     def release(self, member: Member) -> None:
         """Take an instance back; one that is not fit for another request is ended."""
         member.last_used = self._loop.time()
-        if member.state is State.STOPPED:
+        if member.state in (State.STOPPING, State.STOPPED):
             return
         assert member.instance is not None
         if member.instance.reusable:
@@ -192,6 +189,7 @@ class Pool:
         if place.cancelled() or not place.done():
             place.cancel()
         elif place.exception() is None:
+            place.result().uses -= 1
             self.release(place.result())
 
     def _begin(self) -> None:
@@ -200,6 +198,12 @@ class Pool:
         member = Member(spec.instance_id, self._loop.time())
         self._members[member.id] = member
         member.starting = self._run(self._start(member, spec))
+        member.starting.add_done_callback(lambda _: self._tried(member))
+
+    def _tried(self, member: Member) -> None:
+        """Forget a start that failed, or was cancelled, maybe before its first step."""
+        if member.instance is None:
+            self._drop(member)
 
     async def _start(self, member: Member, spec: InstanceSpec) -> None:
         begun = self._loop.time()
@@ -207,11 +211,9 @@ class Pool:
             instance = await self._driver.start(spec)
         except StartFailed as failed:
             self._fail_first(failed)
-            self._drop(member)
             return
         except BaseException as error:
             self._fail_first(StartFailed(f"starting an instance failed: {error!r}"))
-            self._drop(member)
             raise
         member.instance = instance
         member.start_ms = (self._loop.time() - begun) * 1000
@@ -274,9 +276,7 @@ class Pool:
             self._idle_timer = self._loop.call_at(when, self._watch_idle)
 
     def _slots(self) -> list[Slot]:
-        return [
-            Slot(member.id, member.state, member.last_used) for member in self._members.values()
-        ]
+        return [Slot(one.id, one.state, one.last_used) for one in self._members.values()]
 
     def _starting(self) -> int:
         return sum(member.state is State.STARTING for member in self._members.values())

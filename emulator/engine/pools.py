@@ -53,7 +53,7 @@ class Pools:
         self._environment = environment
         self._emit = emit
         self._current: dict[str, _Current] = {}
-        self._leaving: dict[Pool, CodeVersion] = {}
+        self._leaving: dict[Pool, _Current] = {}
 
     @asynccontextmanager
     async def lease(self, target: Target, *, timeout_s: float) -> AsyncIterator[Lease]:
@@ -97,13 +97,14 @@ class Pools:
         current = self._current.get(function_id)
         return current.version.checksum if current is not None else None
 
-    def room(self, function_id: str) -> int:
-        """Tell how many more requests of a function would find or start an instance now."""
-        current = self._current.get(function_id)
-        if current is None:
-            return self._limits.max_instances
-        busy = current.pool.counts().get(State.BUSY, 0)
-        return max(0, self._limits.max_instances - busy - current.pool.waiting)
+    def capacity(self, function_id: str) -> int:
+        """Tell how many requests of a function can have an instance; those that still run on
+        replaced code take nothing from the others."""
+        return self._limits.max_instances + sum(
+            leaving.pool.counts().get(State.DRAINING, 0)
+            for leaving in self._leaving.values()
+            if leaving.deployment.function.id == function_id
+        )
 
     async def close(self) -> None:
         """End every instance, busy or not."""
@@ -154,8 +155,8 @@ class Pools:
     def _retire(self, function_id: str, why: str = "reload") -> None:
         current = self._current.pop(function_id, None)
         if current is not None:
-            self._leaving[current.pool] = current.version
+            self._leaving[current.pool] = current
             current.pool.retire(why)
 
     def _emptied(self, pool: Pool) -> None:
-        self._code.release(self._leaving.pop(pool))
+        self._code.release(self._leaving.pop(pool).version)

@@ -1,6 +1,7 @@
 """Asynchronous work: accepted, waited for, run. The only loop that waits for time."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,10 @@ from emulator.engine.ports import Acceptance, Clock, Journal
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """``total`` is how many jobs run at a time; ``room(function id)`` how many more of one may."""
+    """``total`` is how many jobs run at a time; ``room(function id)`` how many of one may.
+
+    Jobs that run already are included: of one just taken nobody but the scheduler knows yet.
+    """
 
     total: int
     room: Callable[[str], int]
@@ -43,6 +47,7 @@ class Scheduler:
         self._emit = emit
         self._backlog = Backlog()
         self._names: dict[int, str] = {}
+        self._running: Counter[int] = Counter()
         self._changed = asyncio.Event()
         self._attempts: set[asyncio.Task[None]] = set()
         self._loop_task: asyncio.Task[None] | None = None
@@ -100,14 +105,18 @@ class Scheduler:
             seqs = self._backlog.take_due(
                 self._clock.now(),
                 limit=self._capacity.total - self._backlog.running,
-                room=lambda function: self._capacity.room(self._names[function]),
+                room=self._room,
             )
             for job in await self._journal.claimed(seqs) if seqs else ():
+                self._running[job.function] += 1
                 task = asyncio.get_running_loop().create_task(self._work(job))
                 self._attempts.add(task)
                 task.add_done_callback(self._attempts.discard)
             if not seqs:
                 await self._wait_for(self._backlog.next_due())
+
+    def _room(self, function: int) -> int:
+        return self._capacity.room(self._names[function]) - self._running[function]
 
     async def _wait_for(self, due: float | None) -> None:
         """Return when ``due`` has come or something has changed."""
@@ -130,6 +139,7 @@ class Scheduler:
             outcome = SystemFailed(repr(error))
         await self._journal.settled([job.seq])
         self._backlog.settle(job.seq)
+        self._running[job.function] -= 1
         self._changed.set()
         self._emit(
             JobSettled(

@@ -155,7 +155,7 @@ def started(
 
 def _gather(stream: Any, into: bytearray) -> None:
     while data := stream.read1(65_536):
-        into += data
+        into.extend(data)
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> Path:

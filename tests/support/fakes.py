@@ -1,11 +1,11 @@
 """What the engine is given in tests: code without files, events to read, functions to call."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from emulator.core.outcome import Outcome
 from emulator.core.refs import DEFAULT_SERVICE, FunctionRef
@@ -49,24 +49,26 @@ class Events:
 
     def __init__(self) -> None:
         self.all: list[Event] = []
+        self._by_kind: dict[type, list[Any]] = defaultdict(list)
         self._more = asyncio.Event()
 
     def __call__(self, event: Event) -> None:
         """Take one event."""
         self.all.append(event)
+        self._by_kind[type(event)].append(event)
         self._more.set()
 
     def of(self, kind: type[E]) -> list[E]:
         """Give those of one kind."""
-        return [event for event in self.all if isinstance(event, kind)]
+        return list(self._by_kind[kind])
 
     async def wait_for(self, kind: type[E], n: int = 1) -> list[E]:
         """Give those of one kind once there are ``n``."""
         async with asyncio.timeout(DEADLINE_S):
-            while len(found := self.of(kind)) < n:
+            while len(self._by_kind[kind]) < n:
                 self._more.clear()
                 await self._more.wait()
-        return found
+        return self.of(kind)
 
 
 class FakeCode:

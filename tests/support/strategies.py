@@ -24,7 +24,5 @@ def cuts(data: bytes) -> st.SearchStrategy[list[bytes]]:
     """All ways in which ``data`` may arrive, piece by piece."""
     places = st.lists(st.integers(0, len(data)), max_size=8).map(sorted)
     return places.map(
-        lambda at: [
-            data[start:end] for start, end in zip([0, *at], [*at, len(data)], strict=True)
-        ]
+        lambda at: [data[start:end] for start, end in zip([0, *at], [*at, len(data)], strict=True)]
     )

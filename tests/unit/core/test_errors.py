@@ -69,9 +69,7 @@ from emulator.core.errors import (
         ),
     ],
 )
-def test_error_has_its_code_status_and_text(
-    error: ApiError, code: str, status: int, message: str
-):
+def test_error_has_its_code_status_and_text(error: ApiError, code: str, status: int, message: str):
     assert (error.code, error.status, error.message) == (code, status, message)
     assert str(error) == f"{code}: {message}"
 

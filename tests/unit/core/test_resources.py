@@ -61,7 +61,12 @@ def test_handler_names_the_files_where_its_module_may_be(handler: str, paths: tu
 
 def test_runtime_without_files_of_its_own_names_none():
     runtime = RuntimeSpec(
-        name="custom", family="custom", version="", argv=(), bootstrap="", image="",
+        name="custom",
+        family="custom",
+        version="",
+        argv=(),
+        bootstrap="",
+        image="",
         handler_files=(),
     )
 
