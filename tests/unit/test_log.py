@@ -250,4 +250,5 @@ def test_records_of_libraries_are_one_line_each() -> None:
         root.setLevel(level)
     lines.close()
 
-    assert err.getvalue() == ("fc_emu.http: Error handling request: ValueError('bad request')\n")
+    assert err.getvalue().startswith("fc_emu.http: Error handling request: ValueError(")
+    assert len(err.getvalue().splitlines()) == 1
