@@ -90,9 +90,9 @@ class Emulator:
         return self.err.decode()
 
 
-def command(*words: str) -> list[str]:
-    """The command line, run by the interpreter of the tests."""
-    return [sys.executable, "-m", "emulator", *words]
+def command(*words: str, python: str = sys.executable) -> list[str]:
+    """The command line, run by the interpreter of the tests or another that has fc-emu."""
+    return [python, "-m", "emulator", *words]
 
 
 def run_command(
@@ -112,12 +112,17 @@ def run_command(
 
 @contextmanager
 def started(
-    folder: Path, *words: str, home: Path, environ: Mapping[str, str] | None = None
+    folder: Path,
+    *words: str,
+    home: Path,
+    environ: Mapping[str, str] | None = None,
+    python: str = sys.executable,
 ) -> Iterator[Emulator]:
     """Start an emulator in ``folder`` on free ports; end it when the block is left."""
     ready_file = home / f"ready-{len(list(home.glob('ready-*')))}.json"
+    free = ("-p", "0", "--admin-port", "0", "--ready-file", str(ready_file))
     process = subprocess.Popen(
-        command("start", "-p", "0", "--admin-port", "0", "--ready-file", str(ready_file), *words),
+        command("start", *free, *words, python=python),
         cwd=folder,
         env=dict(environ if environ is not None else clean_environment(home)),
         stdin=subprocess.DEVNULL,
