@@ -149,25 +149,7 @@ def test_kill_9_leaves_nothing_after_five_seconds_and_touches_nobody_else(
         [sys.executable, "-c", "import time; time.sleep(300)", f"bystander-of-{name}"]
     )
     try:
-        assert (
-            len(
-                eventually(
-                    lambda: (
-                        len(
-                            p := processes_of(
-                                [
-                                    f"sleep(300) {name}",
-                                ]
-                            )
-                            or processes_of(["sleep(300)", name])
-                        )
-                        == 4
-                        and p
-                    )
-                )
-            )
-            == 4
-        )
+        eventually(lambda: len(processes_of(["sleep(300)", name])) == 4)
 
         emulator.process.kill()
         emulator.process.wait()

@@ -172,7 +172,9 @@ class Scene:
             await settle(QUIET)
             self.stops_end(0)
         await closing
-        await asyncio.gather(*(caller.task for caller in self.callers), return_exceptions=True)
+        tasks = [caller.task for caller in self.callers]
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(end) for end in ends} <= {type(None), asyncio.CancelledError}
         self.check()
         assert self.driver.living == []
         assert self.pool.counts() == {}
