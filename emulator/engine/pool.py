@@ -121,8 +121,7 @@ class Pool:
             return
         assert member.instance is not None
         if member.instance.reusable:
-            self._step(member, Event.FREED)
-            if member.state is State.STOPPING:
+            if self._step(member, Event.FREED) is State.STOPPING:
                 self._end(member, "reload")
         else:
             self._step(member, Event.STOP)
@@ -281,8 +280,9 @@ class Pool:
     def _starting(self) -> int:
         return sum(member.state is State.STARTING for member in self._members.values())
 
-    def _step(self, member: Member, event: Event) -> None:
+    def _step(self, member: Member, event: Event) -> State:
         member.state = step(member.state, event)
+        return member.state
 
     def _leave_if_empty(self) -> None:
         if self._retired and not self._members:
