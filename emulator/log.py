@@ -20,13 +20,13 @@ from typing import TextIO
 import click
 
 from emulator.core.outcome import (
+    WORDS,
     FunctionFailed,
     Outcome,
     Refused,
     Returned,
     SystemFailed,
     Throttled,
-    word,
 )
 from emulator.engine.events import (
     CodeChanged,
@@ -198,7 +198,7 @@ def json_objects(event: Event, *, verbose: bool) -> list[dict[str, object]]:
                     "requestId": event.request_id,
                     "function": event.function,
                     "kind": event.kind,
-                    "outcome": word(event.outcome),
+                    "outcome": WORDS[type(event.outcome)],
                     "instanceId": event.instance,
                     "coldStart": event.cold_start,
                     "queuedMs": round(event.queued_ms, 3),

@@ -84,16 +84,11 @@ def _failure(message: str, log: bytes) -> FunctionFailed:
     return FunctionFailed(UNHANDLED, body, log)
 
 
-def word(outcome: Outcome) -> str:
-    """The outcome in the words of the admin API."""
-    match outcome:
-        case Returned():
-            return "returned"
-        case FunctionFailed():
-            return "function-error"
-        case Throttled():
-            return "throttled"
-        case SystemFailed():
-            return "system"
-        case Refused():
-            return "refused"
+WORDS: dict[type[Outcome], str] = {
+    Returned: "returned",
+    FunctionFailed: "function-error",
+    Throttled: "throttled",
+    SystemFailed: "system",
+    Refused: "refused",
+}
+"""The outcomes in the words of the admin API."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from emulator.core.lifecycle import Event, State, step
-from emulator.core.pool import Reuse, Slot, Start, Wait, choose, overdue
+from emulator.core.pool import Reuse, Slot, Start, choose, overdue
 from emulator.engine.events import Event as EngineEvent
 from emulator.engine.events import Fault, InstanceStarted, InstanceStopped
 from emulator.engine.ports import Instance, InstanceDriver, InstanceSpec, StartFailed
@@ -164,13 +164,13 @@ class Pool:
             if self._line[0].done():
                 self._line.popleft()
                 continue
-            match choose(self._slots(), max_instances=self._limits.max_instances):
-                case Reuse(id=chosen):
-                    self._lend(self._members[chosen])
-                case Start() if self._starting() < self.waiting:
-                    self._begin()
-                case Start() | Wait():
-                    break
+            choice = choose(self._slots(), max_instances=self._limits.max_instances)
+            if isinstance(choice, Reuse):
+                self._lend(self._members[choice.id])
+            elif isinstance(choice, Start) and self._starting() < self.waiting:
+                self._begin()
+            else:
+                break
         self._watch_idle()
 
     def _lend(self, member: Member) -> None:

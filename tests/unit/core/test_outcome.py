@@ -6,6 +6,7 @@ import pytest
 
 from emulator.core.errors import ErrorCode
 from emulator.core.outcome import (
+    WORDS,
     FunctionFailed,
     Outcome,
     Refused,
@@ -15,7 +16,6 @@ from emulator.core.outcome import (
     classify,
     exited,
     timed_out,
-    word,
 )
 from emulator.core.request import Reply
 
@@ -97,4 +97,4 @@ def test_bodies_are_compact():
     ],
 )
 def test_each_outcome_has_its_word(outcome: Outcome, expected: str):
-    assert word(outcome) == expected
+    assert WORDS[type(outcome)] == expected
