@@ -78,7 +78,7 @@ def _bad_host(incoming: Incoming, policy: Policy) -> str | None:
     if not _is_ours(name) and name not in policy.allowed_hosts:
         return f"Host '{name}' is not one of this emulator's; --allow-host {name} would allow it"
     if incoming.target.lower().startswith(("http://", "https://")):
-        authority = urlsplit(incoming.target).netloc
+        authority = _authority(incoming.target)
         if authority.lower() != (incoming.host or "").lower():
             return f"the request line names '{authority}' and Host '{incoming.host}'"
     return None
@@ -122,9 +122,16 @@ def _is_friendly(origin: str, policy: Policy) -> bool:
     """Whether a page from there may call HTTP triggers: one's own front end, or one named."""
     if origin in policy.allowed_origins:
         return True
-    parts = urlsplit(origin)
-    name = host_name(parts.netloc)
-    return parts.scheme in ("http", "https") and name is not None and _is_ours(name)
+    name = host_name(_authority(origin))
+    return origin.startswith(("http://", "https://")) and name is not None and _is_ours(name)
+
+
+def _authority(url: str) -> str:
+    """Give what stands between the scheme and the path; "" where there is no such thing."""
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 def _navigates(incoming: Incoming) -> bool:

@@ -3,7 +3,6 @@
 import re
 from collections.abc import ItemsView, Mapping
 from typing import Protocol
-from uuid import UUID
 
 from emulator.core.errors import ApiError, invalid, not_implemented
 from emulator.core.limits import MAX_ASYNC_DELAY_S
@@ -19,6 +18,7 @@ SPAN = "X-Fc-Tracing-Opentracing-Span-Context"
 BAGGAGE_PREFIX = "x-fc-tracing-opentracing-span-context-baggage-"
 
 _DELAY = re.compile(r"[0-9]+")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Headers(Protocol):
@@ -70,11 +70,8 @@ def read_request_id(headers: Headers) -> str | None:
 
     Assumed: other shapes are ignored, since every request id of ours has that one.
     """
-    text = headers.get(TRACE_ID, "")
-    try:
-        return str(UUID(text)) if len(text) == 36 else None
-    except ValueError:
-        return None
+    text = headers.get(TRACE_ID, "").lower()
+    return text if _UUID.fullmatch(text) else None
 
 
 def _invocation_type(headers: Headers) -> InvocationType:

@@ -44,7 +44,7 @@ class PushChannel(asyncio.Protocol):
             ("POST /invoke HTTP/1.1", *lines, f"content-length: {len(request.payload)}", "", "")
         )
         try:
-            self._transport.write(head.encode())
+            self._transport.write(head.encode("utf-8", "surrogateescape"))
             self._transport.write(request.payload)
             return await self._answer
         except asyncio.CancelledError:
@@ -71,7 +71,7 @@ class PushChannel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a piece of an answer (called by asyncio)."""
-        if self._answer is None:
+        if self._answer is None or self._answer.done():
             self._fail("bytes arrived that nobody asked for")
             return
         self._received += data
@@ -83,13 +83,14 @@ class PushChannel(asyncio.Protocol):
     def _read_head(self) -> bool:
         """Parse the head once it is complete; False while it is not, or when it is broken."""
         end = self._received.find(b"\r\n\r\n")
+        if max(end, len(self._received) if end < 0 else 0) > MAX_HEAD_BYTES:
+            self._fail("the head of an answer is too long")
+            return False
         if end < 0:
-            if len(self._received) > MAX_HEAD_BYTES:
-                self._fail("the head of an answer is too long")
             return False
         try:
             status, headers = _parse_head(bytes(self._received[:end]))
-            self._missing = int(headers["content-length"])
+            self._missing = _number(headers["content-length"])
         except (ValueError, KeyError):
             self._fail("the head of an answer is not HTTP with a content-length")
             return False
@@ -120,7 +121,7 @@ class PushChannel(asyncio.Protocol):
 
 
 def _parse_head(head: bytes) -> tuple[int, dict[str, str]]:
-    """Read a status line and headers; names in lower case, the last of a name wins."""
+    """Read a status line and headers; names in lower case, each given once."""
     status_line, *lines = head.decode("latin-1").split("\r\n")
     version, status, *_ = status_line.split(" ")
     if version != "HTTP/1.1":
@@ -130,5 +131,16 @@ def _parse_head(head: bytes) -> tuple[int, dict[str, str]]:
         name, colon, value = line.partition(":")
         if not colon:
             raise ValueError(line)
-        headers[name.strip().lower()] = value.strip()
-    return int(status), headers
+        if name.lower() in headers:
+            raise ValueError(line)
+        headers[name.lower()] = value.strip()
+    if len(status) != 3:
+        raise ValueError(status)
+    return _number(status), headers
+
+
+def _number(text: str) -> int:
+    """Read digits and nothing else; ``int`` would take signs and more."""
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError(text)
+    return int(text)

@@ -16,6 +16,10 @@ MARK_DEADLINE_S = 1.0
 """How long an answer waits for the mark of its request, should the function have closed its
 standard output. Ours."""
 
+MAX_MARK_BYTES = 256
+"""More than a mark has: this much of a line without an end stays whole, for it may hold the
+beginning of one."""
+
 PLATFORM_PREFIXES = (b"FC Invoke Start RequestId: ", b"FC Invoke End RequestId: ")
 """Lines that the runtime prints around each call. Source: runtime contract, log lines."""
 
@@ -50,9 +54,9 @@ class OutputSplitter:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._cut(line + b"\n", found)
-        if len(self._rest) > MAX_LOG_LINE_BYTES and b"\x1e" not in self._rest:
-            found.append(Line(self._rest))
-            self._rest = b""
+        while len(self._rest) > MAX_LOG_LINE_BYTES + MAX_MARK_BYTES:
+            found.append(Line(self._rest[:MAX_LOG_LINE_BYTES]))
+            self._rest = self._rest[MAX_LOG_LINE_BYTES:]
         return found
 
     def finish(self) -> list[Line | Mark]:
@@ -62,8 +66,10 @@ class OutputSplitter:
 
     def _cut(self, line: bytes, found: list[Line | Mark]) -> None:
         text, mark, request_id = line.partition(self._start)
-        if text:
-            found.append(Line(text))
+        found.extend(
+            Line(text[start : start + MAX_LOG_LINE_BYTES])
+            for start in range(0, len(text), MAX_LOG_LINE_BYTES)
+        )
         if mark:
             found.append(Mark(request_id.strip().decode("ascii", "replace")))
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -63,13 +63,8 @@ class Announcer:
         elif not plan.config.quiet:
             for line in first_screen(self._screen()):
                 self._lines.err(line)
-        for deployment in self._engine.registry.deployments():
-            for text in deployment.notices:
-                emit(Notice(text=text, function=deployment.function.id))
-        for project in plan.projects:
-            for notice in project.notices:
-                if notice.level != "note":
-                    emit(Notice(text=str(notice)))
+        for notice in self._notices():
+            emit(notice)
 
     def stopping(self) -> None:
         """Say what is waited for and what is lost."""
@@ -94,6 +89,19 @@ class Announcer:
         """Give the address at which a function is invoked."""
         path = f"services/{DEFAULT_SERVICE}/functions/{quote(function_id, safe='')}/invocations"
         return f"{self._places.wire}/{FAMILY}/{path}"
+
+    def _notices(self) -> Iterator[Notice]:
+        config = self._plan.config
+        if config.json or config.quiet:
+            # The first screen says it to the others: it is to be said at each start.
+            yield Notice(text=f"driver {self._plan.driver.name}: {self._plan.driver.why}")
+        for deployment in self._engine.registry.deployments():
+            for text in deployment.notices:
+                yield Notice(text=text, function=deployment.function.id)
+        for project in self._plan.projects:
+            for notice in project.notices:
+                if notice.level != "note":
+                    yield Notice(text=str(notice))
 
     def _facts(self) -> dict[str, object]:
         driver = self._plan.driver.name

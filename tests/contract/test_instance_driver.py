@@ -158,8 +158,9 @@ async def test_an_instance_that_ends_fails_its_call_at_once(bench: Bench) -> Non
     async with asyncio.timeout(5):
         with pytest.raises(InstanceDied):
             await dying.exchange(a_request(b"die"))
-        await dying.wait()
+        status = await dying.wait()
 
+    assert status is None or status > 0, "the status that it gave, if any"
     assert not dying.reusable
     assert (await other.exchange(a_request(b"x"))).body == b"x"
 

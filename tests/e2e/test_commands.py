@@ -215,11 +215,13 @@ def test_json_lines_tell_programs_what_happens(start: Starter, project: Path) ->
     assert objects[0] == emulator.ready
     assert {item["event"] for item in objects} == {
         "ready",
+        "notice",
         "log",
         "invocation",
         "reload",
         "stopping",
     }
+    assert "isolated from nothing" in next(o for o in objects if o["event"] == "notice")["text"]
     outcomes = [item["outcome"] for item in objects if item["event"] == "invocation"]
     assert outcomes == ["returned", "function-error"]
 

@@ -65,6 +65,11 @@ class TestCallsNow:
         await rig.events.wait_for(JobSettled)
         assert rig.engine.running == 0
 
+    async def test_instant_shown_is_that_of_the_due_clock(self, rig: EngineRig):
+        await rig.clock.advance(3600)
+
+        assert rig.engine.now() == rig.clock.now()
+
     async def test_adapter_may_tell_what_it_saw(self, rig: EngineRig):
         rig.engine.tell(Notice(text="look"))
 
@@ -202,13 +207,10 @@ class TestCallsLater:
 
 
 class TestStop:
-    async def test_running_calls_finish_within_their_grace(self, rig: EngineRig):
+    async def test_running_call_finishes_within_its_grace(self, rig: EngineRig):
         gate = Gate()
-        target = rig.add("slow", held_by(gate))
-        rig.engine.start()
-        call = rig.calling(target, b"done")
-        request_id = await rig.submit(target, b"done too")
-        await gate.reached(2)
+        call = rig.calling(rig.add("slow", held_by(gate)), b"done")
+        await gate.reached()
 
         stopping = asyncio.ensure_future(rig.engine.stop(60))
         await settle()
@@ -218,7 +220,21 @@ class TestStop:
         await stopping
 
         assert (await call).outcome == Returned(b"done")
-        assert rig.settled() == {request_id: Returned(b"done too")}
+        assert rig.driver.living == []
+
+    async def test_running_call_that_nobody_waits_for_finishes_as_well(self, rig: EngineRig):
+        gate = Gate()
+        rig.engine.start()
+        request_id = await rig.submit(rig.add("slow", held_by(gate)), b"done")
+        await gate.reached()
+
+        stopping = asyncio.ensure_future(rig.engine.stop(60))
+        await settle()
+        assert not stopping.done()
+        gate.open()
+        await stopping
+
+        assert rig.settled() == {request_id: Returned(b"done")}
         assert rig.driver.living == []
 
     async def test_what_outlasts_its_grace_is_ended_and_its_caller_told(self, rig: EngineRig):

@@ -10,8 +10,7 @@ from emulator.core.outcome import FunctionFailed, Refused, Returned, SystemFaile
 from emulator.core.request import InvokeOptions, Reply, Request
 from emulator.drivers.fake import Script, die, echo, hang
 from emulator.engine.events import InvocationFinished
-from emulator.engine.ports import InstanceDied, InstanceSpec, StartFailed
-from tests.support.clock import settle
+from emulator.engine.ports import InstanceDied, InstanceSpec, InstanceTimedOut, StartFailed
 from tests.support.fakes import ACCOUNT, EngineRig, Gate, Size
 from tests.unit.engine.conftest import MakeRig
 
@@ -109,10 +108,11 @@ async def test_call_after_an_exit_has_a_new_instance(rig: EngineRig):
 
 
 async def test_timeout_is_the_functions_failure_and_the_end_of_its_instance(rig: EngineRig):
+    target = rig.add("hello", Script(answer=hang, peak_mb=112.24), timeout_s=1)
     loop = asyncio.get_running_loop()
     called = loop.time()
 
-    finished = await rig.invoke(rig.add("hello", Script(answer=hang, peak_mb=112.24), timeout_s=1))
+    finished = await rig.invoke(target)
 
     assert isinstance(finished.outcome, FunctionFailed)
     assert finished.outcome.error_type == "UnhandledInvocationError"
@@ -124,16 +124,20 @@ async def test_timeout_is_the_functions_failure_and_the_end_of_its_instance(rig:
     assert rig.driver.living == []
 
 
-async def test_nobody_to_serve_in_time_is_throttled(make_rig: MakeRig):
-    rig = make_rig(Size(max_instances=1))
-    gate = Gate()
-
+async def test_what_a_function_printed_before_its_timeout_is_kept(rig: EngineRig):
     async def answer(request: Request) -> Reply:
-        await gate.passed()
-        return await echo(request)
+        raise InstanceTimedOut(log=b"where it was\n", peak_mb=11.25)
 
-    target = rig.add("hello", Script(answer=answer), timeout_s=1)
-    rig.driver.scripts["hello"] = Script(answer=answer, starting=gate.passed)
+    finished = await rig.invoke(rig.add("hello", Script(answer=answer), timeout_s=3))
+
+    assert isinstance(finished.outcome, FunctionFailed)
+    assert finished.outcome.log == b"where it was\n"
+    assert finished.peak_mb == 11.25
+
+
+async def test_caller_without_an_instance_in_time_is_throttled(rig: EngineRig):
+    gate = Gate()
+    target = rig.add("hello", Script(starting=gate.passed), timeout_s=1)
 
     finished = await rig.invoke(target)
 
@@ -142,7 +146,6 @@ async def test_nobody_to_serve_in_time_is_throttled(make_rig: MakeRig):
     assert finished.queued_ms >= 990
     assert (finished.start_ms, finished.run_ms) == (0, 0)
     gate.open()
-    await settle()
 
 
 async def test_time_in_line_is_not_the_functions_own(make_rig: MakeRig):
@@ -195,6 +198,8 @@ async def test_missing_code_is_nobodys_failure(rig: EngineRig):
     finished = await rig.invoke(target)
 
     assert finished.outcome == SystemFailed("there is no code folder for hello")
+    rig.code.missing.clear()
+    assert (await rig.invoke(target)).outcome == Returned(b"event")
 
 
 async def test_function_that_cannot_run_here_is_refused_with_the_reason(rig: EngineRig):
@@ -211,11 +216,10 @@ async def test_many_calls_of_many_ends_leave_nothing_behind(make_rig: MakeRig):
     rig = make_rig(Size(max_instances=3))
 
     async def answer(request: Request) -> Reply:
-        match request.payload:
-            case b"die":
-                return await die(request)
-            case b"fail":
-                return Reply(404, {}, b"{}")
+        if request.payload == b"die":
+            return await die(request)
+        if request.payload == b"fail":
+            return Reply(404, {}, b"{}")
         return await echo(request)
 
     target = rig.add("hello", Script(answer=answer))
