@@ -19,6 +19,10 @@ class StateUnusable(Exception):
     """The folder cannot be used: not writable, or somebody else's."""
 
 
+class StateDamaged(Exception):
+    """What stands in the folder is not what an emulator writes; it is left as it is."""
+
+
 class StateLocked(Exception):
     """Another emulator runs on this state. ``pid`` is None when the holder did not say."""
 
@@ -77,6 +81,7 @@ def open_state(path: Path) -> State:
     Raises:
         StateUnusable: it cannot be written, or others could read or change it.
         StateLocked: another emulator holds it.
+        StateDamaged: it holds something else than it should.
     """
     try:
         private_folder(path)
@@ -94,7 +99,11 @@ def open_state(path: Path) -> State:
         raise StateLocked(path, int(text) if text.isdecimal() else None) from None
     os.ftruncate(lock, 0)
     os.write(lock, f"{os.getpid()}\n".encode())
-    return State(path, _own_uuid(path / "uuid"), lock)
+    try:
+        return State(path, _own_uuid(path / "uuid"), lock)
+    except StateDamaged:
+        os.close(lock)
+        raise
 
 
 def is_held(path: Path) -> bool:
@@ -147,7 +156,7 @@ def _own_uuid(path: Path) -> str:
         path.chmod(0o600)
         return name
     except ValueError:
-        raise StateUnusable(f"{path} does not hold a uuid; remove it to get a new one") from None
+        raise StateDamaged(f"{path} does not hold a uuid; remove it to get a new one") from None
 
 
 def _digest(path: Path) -> str:

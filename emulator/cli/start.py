@@ -59,7 +59,7 @@ def command(folders: tuple[str, ...], variables: tuple[str, ...], **options: Any
     from emulator import config as configs
     from emulator.listen import PortTaken
     from emulator.project import ProjectError
-    from emulator.state import StateLocked, StateUnusable
+    from emulator.state import StateDamaged, StateLocked, StateUnusable
     from emulator.wiring import NoDriver, Start, start
 
     given = {name: value for name, value in options.items() if value not in (None, ())}
@@ -76,6 +76,8 @@ def command(folders: tuple[str, ...], variables: tuple[str, ...], **options: Any
         fail(Exit.PORT_BUSY, f"{error}; choose another with --port (0 takes a free one)")
     except StateLocked as error:
         fail(Exit.STATE_LOCKED, str(error))
+    except StateDamaged as error:
+        fail(Exit.STATE_DAMAGED, str(error))
     except NoDriver as error:
         fail(Exit.NO_DRIVER, str(error))
     except StateUnusable as error:

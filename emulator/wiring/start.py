@@ -33,8 +33,8 @@ def start(asked: Start) -> int:
     """Run an emulator until it is told to stop; give the exit code.
 
     Raises:
-        ConfigError, ProjectError, StateLocked, StateUnusable, PortTaken, NoDriver: it cannot
-            start; nothing is left running.
+        ConfigError, ProjectError, StateLocked, StateDamaged, StateUnusable, PortTaken, NoDriver:
+            it cannot start; nothing is left running.
     """
     if HttpRequestParser is HttpRequestParserPy:
         raise ConfigError(

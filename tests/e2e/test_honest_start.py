@@ -263,6 +263,32 @@ def test_a_state_folder_that_cannot_be_used_is_exit_7(
     assert str(state) in said
 
 
+def test_a_state_folder_with_something_else_in_it_is_exit_5(
+    project: Path, home: Path, tmp_path: Path
+) -> None:
+    """The file is named and left as it is."""
+    write_files(project, {"index.py": HANDLER})
+    state = write_files(tmp_path / "state", {"uuid": "not one"})
+    state.chmod(0o700)
+
+    code, said = start_fails(project, home, "--state-dir", str(state))
+
+    assert code == 5
+    assert str(state / "uuid") in said
+    assert (state / "uuid").read_text() == "not one"
+
+
+def test_the_lenient_http_parser_is_refused(project: Path, home: Path) -> None:
+    """Without aiohttp's C parser nothing is served."""
+    write_files(project, {"index.py": HANDLER})
+    environ = clean_environment(home, AIOHTTP_NO_EXTENSIONS="1")
+
+    done = run_command("start", "-p", "0", "--admin-port", "0", cwd=project, environ=environ)
+
+    assert done.returncode == 2
+    assert b"C parser" in done.stderr
+
+
 def test_a_state_folder_inside_the_code_is_refused(project: Path, home: Path) -> None:
     """It would be part of what it keeps."""
     write_files(project, {"index.py": HANDLER})
