@@ -221,7 +221,7 @@ def test_first_screen_is_short_and_what_it_shows_works_when_pasted(
 ) -> None:
     """At most 15 lines and one a function; the curl line and the SDK snippet run as they are."""
     echo.invoke("project", b"")
-    screen = echo.stderr().splitlines()
+    screen = eventually(lambda: "fc2.Client" in echo.stderr() and echo.stderr()).splitlines()
     screen = screen[: next(i for i, line in enumerate(screen) if "fc2.Client" in line) + 1]
     curl = next(line for line in screen if line.strip().startswith("curl"))
     snippet = next(line for line in screen if "fc2.Client" in line)

@@ -8,7 +8,12 @@ from time import monotonic
 import pytest
 
 from tests.e2e.conftest import Starter
-from tests.support.emulator_process import clean_environment, run_command, write_files
+from tests.support.emulator_process import (
+    clean_environment,
+    eventually,
+    run_command,
+    write_files,
+)
 
 HANDLER = "def handler(event, context):\n    return 1\n"
 PROPS = """\
@@ -59,7 +64,7 @@ def test_a_taken_default_admin_port_moves_and_a_chosen_one_does_not(
     with socket.create_server(("127.0.0.1", 3201)):
         emulator = start(project, "--admin-port", "3201")
         moved = emulator.ready["admin"]
-        assert "127.0.0.1:3201 is in use" in emulator.stderr()
+        eventually(lambda: "127.0.0.1:3201 is in use" in emulator.stderr())
         assert emulator.admin("/_emulator/info").status_code == 200
     with socket.create_server(("127.0.0.1", 0)) as chosen:
         port = str(chosen.getsockname()[1])
@@ -188,7 +193,7 @@ def test_keys_that_are_not_honoured_are_named_once_with_their_line(
     emulator = start(project)
     emulator.invoke("f")
 
-    said = emulator.stderr()
+    said = eventually(lambda: "memorysize" in emulator.stderr() and emulator.stderr())
     assert said.count("layers (s.yaml:10)") == 1
     assert said.count("memorysize (s.yaml:12)") == 1
     assert "memorySize" in said
@@ -305,8 +310,8 @@ def test_an_empty_folder_starts_too_and_says_what_was_looked_for(
     """An empty account: every service is unknown."""
     emulator = start(project)
 
-    assert "no functions" in emulator.stderr()
-    assert "index.py" in emulator.stderr()
+    said = eventually(lambda: "no functions" in emulator.stderr() and emulator.stderr())
+    assert "index.py" in said
     answer = emulator.invoke("f", service="svc")
     assert (answer.status_code, answer.json()["ErrorCode"]) == (404, "ServiceNotFound")
 

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import Starter
-from tests.support.emulator_process import clean_environment, started, write_files
+from tests.support.emulator_process import (
+    clean_environment,
+    eventually,
+    started,
+    write_files,
+)
 
 WHO = """
 import sys
@@ -75,7 +80,7 @@ def test_fc_emu_in_the_projects_own_environment_is_used_and_said(project: Path, 
 
     with started(project, home=home, python=str(python)) as emulator:
         answer = emulator.invoke("project").json()
-        said = emulator.stderr()
+        said = eventually(lambda: "notice:" in emulator.stderr() and emulator.stderr())
 
     assert answer["prefix"] == str(project / ".venv")
     assert answer["has_aiohttp"]

@@ -133,7 +133,7 @@ def test_a_syntax_error_answers_with_file_and_line_and_the_next_save_heals_it(
             "/code/index.py" in text and "line 2" in text for text in answer.json()["stackTrace"]
         )
     assert healed.content == b"healed"
-    assert f"{project}/index.py" in emulator.stdout()
+    eventually(lambda: f"{project}/index.py" in emulator.stdout())
     assert str(emulator.ready["state"]) not in emulator.stdout()
 
 

@@ -67,6 +67,18 @@ async def test_only_the_first_call_of_an_instance_is_a_cold_start(rig: EngineRig
     assert cold.instance == warm.instance
 
 
+async def test_time_of_the_start_is_told_apart_from_time_in_line(rig: EngineRig):
+    gate = Gate()
+    target = rig.add("hello", Script(starting=gate.passed))
+    asyncio.get_running_loop().call_later(0.05, gate.open)
+
+    finished = await rig.invoke(target)
+
+    assert finished.start_ms >= 49
+    assert finished.queued_ms < finished.start_ms
+    assert finished.run_ms < finished.start_ms
+
+
 async def test_error_that_the_function_reports_is_its_failure(rig: EngineRig):
     async def answer(request: Request) -> Reply:
         return Reply(417, {}, b'{"errorMessage":"no"}', b"log")

@@ -342,6 +342,22 @@ class TestExits:
         assert other.id != member.id
         rig.pool.release(other)
 
+    async def test_what_an_exited_instance_left_is_cleared_away_before_its_end_is_told(
+        self, rig: Rig
+    ):
+        gate = Gate()
+        rig.script(Script(stopping=gate.passed))
+        member = await rig.acquire()
+        rig.pool.release(member)
+
+        rig.instance(member).end(1)
+        await gate.reached()
+        await settle()
+        assert rig.events.of(InstanceStopped) == []
+
+        gate.open()
+        await rig.events.wait_for(InstanceStopped)
+
     async def test_instance_that_has_just_exited_is_not_lent(self, rig: Rig):
         """Though nobody has been told of it yet."""
         member = await rig.acquire()
@@ -406,6 +422,18 @@ class TestIdleTime:
         await rig.events.wait_for(InstanceStopped)
 
         assert loop.time() - last_used >= 0.04
+
+    async def test_each_instance_ends_in_its_own_time(self, make_rig: MakeRig):
+        rig = make_rig(idle_timeout_s=0.3)
+        first, second = await all_done([rig.asking(), rig.asking()])
+        rig.pool.release(first)
+        asyncio.get_running_loop().call_later(0.2, rig.pool.release, second)
+
+        [stopped] = await rig.events.wait_for(InstanceStopped)
+
+        assert stopped.instance == first.id
+        assert rig.pool.counts() == {State.IDLE: 1}
+        await rig.events.wait_for(InstanceStopped, 2)
 
     async def test_busy_instance_is_not_idle_however_long_it_runs(self, make_rig: MakeRig):
         rig = make_rig(idle_timeout_s=0.01)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from emulator.core.lifecycle import State
@@ -215,7 +216,7 @@ def steps(kinds: list[Callable[[Scene, int], None]]) -> st.SearchStrategy[Step]:
     return st.builds(Step, st.sampled_from(kinds), st.integers(0, 3), turns)
 
 
-@settings(max_examples=4 * settings().max_examples)
+@pytest.mark.timeout(600)  # as many examples as the profile says, each some tens of milliseconds
 @given(
     program=st.lists(steps(COMMON), min_size=15, max_size=40),
     last=st.lists(steps([*COMMON, Scene.code_is_replaced]), max_size=10),

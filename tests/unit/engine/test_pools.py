@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from emulator.core.outcome import Returned
+from emulator.core.outcome import Returned, Throttled
 from emulator.core.request import Reply, Request
 from emulator.drivers.fake import Script, echo
 from emulator.engine.events import CodeChanged, InstanceStopped, InvocationFinished
@@ -105,25 +105,20 @@ async def test_caller_in_line_moves_to_the_new_code(make_rig: MakeRig):
     await running
 
 
-async def test_caller_who_moves_does_not_wait_longer_for_it(make_rig: MakeRig):
+async def test_caller_who_moves_does_not_wait_longer_for_it(rig: EngineRig):
     """The time-out counts from the call, whatever line the caller stands in."""
-    rig = make_rig(Size(max_instances=1))
     gate = Gate()
-    target = rig.add("hello", held_by(gate), timeout_s=1)
-    running = rig.calling(target)
-    await gate.reached()
+    target = rig.add("hello", Script(starting=gate.passed), timeout_s=1)
     loop = asyncio.get_running_loop()
+    loop.call_later(0.6, lambda: rig.pools.code_changed("hello", rig.code.save("hello")))
     called = loop.time()
-    waiting = rig.calling(target)
-    await settle()
-    rig.driver.scripts["hello"] = Script(starting=gate.passed)
 
-    rig.pools.code_changed("hello", rig.code.save("hello"))
-    await waiting
+    finished = await rig.invoke(target)
 
-    assert 0.9 < loop.time() - called < 1.9
+    assert finished.outcome == Throttled()
+    assert 0.99 < loop.time() - called < 1.5
+    assert gate.arrived == 2
     gate.open()
-    await running
 
 
 async def test_start_of_old_code_is_never_lent(rig: EngineRig):
