@@ -13,7 +13,7 @@ from emulator.core.request import InvokeOptions
 from emulator.engine.events import Event, InvocationFinished
 from emulator.engine.invoker import Account, Call, Invoker
 from emulator.engine.pools import Pools
-from emulator.engine.ports import Acceptance, Clock, Journal
+from emulator.engine.ports import Acceptance, Clock, CodeVersion, Journal
 from emulator.engine.registry import Registry, Target
 from emulator.engine.scheduler import Capacity, Scheduler
 
@@ -70,6 +70,11 @@ class Engine:
     def now(self) -> float:
         """Give the instant on the due clock, epoch seconds."""
         return self._world.clock.now()
+
+    def code_changed(self, function_id: str, version: CodeVersion) -> None:
+        """Let a function run other code from now on; what waits for room may have got some."""
+        self.pools.code_changed(function_id, version)
+        self.scheduler.kick()
 
     def start(self) -> None:
         """Let accepted work run."""

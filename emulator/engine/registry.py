@@ -44,8 +44,8 @@ class Target:
 
 
 class Registry:
-    """Functions of project files. Those without a service are found under any service name that
-    does not exist, so that programs written for FC 2.0 paths reach them."""
+    """Functions of project files, all without a service: they are found under any service name,
+    so that programs written for FC 2.0 paths reach them."""
 
     def __init__(self) -> None:
         self._deployments: dict[str, Deployment] = {}

@@ -85,6 +85,7 @@ class Scheduler:
     def start(self) -> None:
         """Run jobs as they come due, from now on."""
         self._loop_task = asyncio.get_running_loop().create_task(self._run())
+        self._loop_task.add_done_callback(self._told)
 
     async def close(self) -> None:
         """Take no more jobs; return once those that run have ended."""
@@ -98,6 +99,11 @@ class Scheduler:
     def kick(self) -> None:
         """Look again: room may have been made."""
         self._changed.set()
+
+    def _told(self, loop_task: asyncio.Task[None]) -> None:
+        """Be loud when the loop has ended by itself: nothing would run any more."""
+        if not loop_task.cancelled() and (error := loop_task.exception()) is not None:
+            self._emit(Fault(where="the loop that runs accepted work", error=error))
 
     async def _run(self) -> None:
         while True:

@@ -104,7 +104,7 @@ class Emulator:
 
         def on_version(function_ids: Iterable[str], version: CodeVersion) -> None:
             for function_id in function_ids:
-                pools.code_changed(function_id, version)
+                engine.code_changed(function_id, version)
 
         code = FolderSource(
             store,
@@ -141,7 +141,8 @@ class Emulator:
             emit=emit,
             max_async=max(16, 4 * (os.cpu_count() or 1)),
         )
-        return Engine(world, registry, pools)
+        engine = Engine(world, registry, pools)
+        return engine
 
     async def _watch(
         self, stack: AsyncExitStack, folders: Sequence[Path], code: FolderSource

@@ -178,9 +178,10 @@ class TestCallsLater:
         rig.engine.start()
         await rig.submit(target)
         await gate.reached()
-        rig.pools.code_changed("slow", rig.code.save("slow"))
-
         await rig.submit(target)
+        await settle()
+
+        rig.engine.code_changed("slow", rig.code.save("slow"))
         await gate.reached(2)
 
         assert rig.engine.running == 2

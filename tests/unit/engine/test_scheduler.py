@@ -350,3 +350,37 @@ async def test_jobs_are_claimed_in_one_commit():
 
     assert claims == [[1, 2, 3, 4, 5, 6, 7, 8]]
     await scheduler.close()
+
+
+async def test_loop_that_ends_by_itself_is_told():
+    """Silence would look like patience."""
+
+    class BrokenJournal(MemoryJournal):
+        async def claimed(self, seqs: Sequence[int]) -> list[Job]:
+            raise OSError("no disk")
+
+    events, clock = Events(), ManualClock()
+
+    async def attempt(job: Job, body: bytes) -> Outcome:
+        return Returned(body)
+
+    scheduler = Scheduler(
+        clock, BrokenJournal(), capacity=Capacity(1, lambda _: 1), attempt=attempt, emit=events
+    )
+    await scheduler.submit(
+        Acceptance(
+            request_id="id",
+            ref=FunctionRef("default", "f"),
+            function_id="f",
+            accepted_at=clock.now(),
+            due_at=clock.now(),
+        ),
+        b"",
+    )
+
+    scheduler.start()
+    (fault,) = await events.wait_for(Fault)
+
+    assert "accepted work" in fault.where
+    assert str(fault.error) == "no disk"
+    await scheduler.close()
