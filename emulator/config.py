@@ -32,6 +32,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     allow_host: tuple[str, ...] = ()
     allow_origin: tuple[str, ...] = ()
     driver: Literal["auto", "docker", "process"] = "auto"
+    image: tuple[str, ...] = ()
+    registry: str | None = None
     python: str | None = None
     idle_timeout: float = DEFAULT_IDLE_TIMEOUT_S
     max_instances: int = DEFAULT_MAX_INSTANCES

@@ -25,6 +25,7 @@ class _Family(msgspec.Struct, forbid_unknown_fields=True):
     argv: tuple[str, ...]
     runtimes: dict[str, _Named]
     bootstrap: str = ""
+    program: str = ""
     handler_files: tuple[str, ...] = ()
     env: dict[str, str] = {}
 
@@ -70,6 +71,7 @@ def _read(path: Path) -> list[RuntimeSpec]:
             env=dict(family.env),
             bootstrap=bootstrap,
             image=named.image,
+            program=family.program,
             handler_files=family.handler_files,
         )
         for name, named in family.runtimes.items()

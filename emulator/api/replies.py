@@ -95,8 +95,9 @@ def invocation_reply(
                 ErrorCode.RESOURCE_THROTTLED,
                 "no instance was free within the function's timeout (--max-instances)",
             )
-        case SystemFailed(reason=reason):
-            raise ApiError(ErrorCode.INTERNAL_SERVER_ERROR, reason)
+        case SystemFailed(reason=reason, unavailable=away):
+            code = ErrorCode.SERVICE_UNAVAILABLE if away else ErrorCode.INTERNAL_SERVER_ERROR
+            raise ApiError(code, reason)
         case Refused(code=code, message=message):
             raise ApiError(code, message)
     if log_type is LogType.TAIL:

@@ -32,6 +32,8 @@ def _many(*names: str, **kwargs: Any) -> Callable[[F], F]:
 @_many("--allow-host", metavar="NAME", help="Answer requests to this host name too.")
 @_many("--allow-origin", metavar="ORIGIN", help="Let pages from there call HTTP triggers.")
 @_option("--driver", type=click.Choice(["auto", "docker", "process"]), help="How instances run.")
+@_many("--image", metavar="RUNTIME=IMAGE", help="Run a runtime's functions in this image.")
+@_option("--registry", metavar="PREFIX", help="Put this in front of the names of images.")
 @_option("--python", metavar="PATH", help="The Python that runs Python functions.")
 @_option("--idle-timeout", type=float, metavar="S", help="End an instance unused for so long.")
 @_option("--max-instances", type=int, metavar="N", help="Instances of one function (16).")

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from emulator.codestore.checksum import Content, Name, name_version
-from emulator.codestore.scan import Entry, is_settled, scan, stamp_of
+from emulator.codestore.scan import Entry, Kind, is_settled, scan, stamp_of
 
 ATTEMPTS = 4
 """How often a folder that changes while it is copied is copied. Ours; then the last one counts."""
@@ -60,8 +60,16 @@ class Taken:
     @property
     def outside(self) -> list[tuple[str, str]]:
         """Links that leave the code folder, as pairs of path and target."""
+        return self._targets("outside")
+
+    @property
+    def dependencies(self) -> list[tuple[str, str]]:
+        """Folders that are linked and not copied, as pairs of path and target."""
+        return self._targets("dependency")
+
+    def _targets(self, kind: Kind) -> list[tuple[str, str]]:
         entries = ((path, piece.entry) for path, piece in self.pieces.items())
-        return [(path, entry.target) for path, entry in entries if entry.kind == "outside"]
+        return [(path, entry.target) for path, entry in entries if entry.kind == kind]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

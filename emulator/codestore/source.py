@@ -242,6 +242,7 @@ class FolderSource:
             folder=folder.taken.folder,
             source=folder.path,
             checksum=taken.name.checksum,
+            linked=tuple(target for _, target in taken.dependencies),
         )
         self._store.keep(folder.handlers, folder.version)
         for function_id, look in looks.items():

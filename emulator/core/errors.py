@@ -18,6 +18,7 @@ class ErrorCode(StrEnum):
     INTERNAL_SERVER_ERROR = "InternalServerError"
     NOT_IMPLEMENTED = "NotImplemented"
     RESOURCE_THROTTLED = "ResourceThrottled"
+    SERVICE_UNAVAILABLE = "ServiceUnavailable"
 
 
 STATUS: dict[ErrorCode, int] = {
@@ -33,9 +34,11 @@ STATUS: dict[ErrorCode, int] = {
     ErrorCode.INTERNAL_SERVER_ERROR: 500,
     ErrorCode.NOT_IMPLEMENTED: 501,
     ErrorCode.RESOURCE_THROTTLED: 503,
+    ErrorCode.SERVICE_UNAVAILABLE: 503,
 }
-"""HTTP status of each code. ``NotImplemented`` and ``RequestTimeout`` are ours: the service has
-no code for "the emulator does not do this" and closes slow uploads without an answer."""
+"""HTTP status of each code. ``NotImplemented``, ``RequestTimeout`` and ``ServiceUnavailable`` are
+ours: the service has no code for "the emulator does not do this" nor for "the Docker engine is
+gone", and closes slow uploads without an answer."""
 
 
 class ApiError(Exception):

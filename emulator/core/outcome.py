@@ -38,9 +38,13 @@ class Throttled:
 
 @dataclass(frozen=True, slots=True)
 class SystemFailed:
-    """The emulator or the machine could not run it; the function's code had no part in it."""
+    """The emulator or the machine could not run it; the function's code had no part in it.
+
+    ``unavailable``: what runs functions is away, and the same call may do well later.
+    """
 
     reason: str
+    unavailable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +66,19 @@ def classify(reply: Reply) -> Returned | FunctionFailed:
     return FunctionFailed(error_type, reply.body, reply.log)
 
 
-def exited(duration_ms: float, peak_mb: float | None, log: bytes) -> FunctionFailed:
-    """Describe an instance that ended before it answered.
+def exited(
+    duration_ms: float, peak_mb: float | None, log: bytes, *, memory_limit_mb: int | None = None
+) -> FunctionFailed:
+    """Describe an instance that ended before it answered; with the limit if it met that.
 
-    Source: FC help, "Process exited unexpectedly before completing request".
+    Source: FC help, "Process exited unexpectedly before completing request". Assumed: what is said
+    of memory; the help names it as a cause of that message and gives no text of its own.
     """
     facts = f"duration: {round(duration_ms)}ms"
     if peak_mb is not None:
         facts += f", maxMemoryUsage: {round(peak_mb)}MB"
-    return _failure(f"Process exited unexpectedly before completing request ({facts})", log)
+    cause = "" if memory_limit_mb is None else f": out of memory, the limit is {memory_limit_mb}MB"
+    return _failure(f"Process exited unexpectedly before completing request ({facts}){cause}", log)
 
 
 def timed_out(timeout_s: float, peak_mb: float | None, log: bytes) -> FunctionFailed:

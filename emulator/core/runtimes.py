@@ -8,6 +8,7 @@ class RuntimeSpec:
     """One runtime name. A new one is a folder under ``runtimes/``, not code.
 
     ``bootstrap`` is the absolute path of its single file, "" when it has none.
+    ``image`` is what its containers are made from, ``program`` the interpreter in it.
     ``argv`` may hold ``{interpreter}``, ``{bootstrap}`` and ``{code}``, filled by the driver.
     ``handler_files`` are paths below the code folder where a handler's own module may be, with
     ``{module}`` for the handler without its last part, dots as slashes; the first that exists.
@@ -20,6 +21,7 @@ class RuntimeSpec:
     env: dict[str, str] = field(default_factory=dict)
     bootstrap: str
     image: str
+    program: str = ""
     handler_files: tuple[str, ...]
 
 

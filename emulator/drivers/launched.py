@@ -31,7 +31,12 @@ class Channel(Protocol):
 
 
 class Handle(Protocol):
-    """What was started: a process group or a container."""
+    """What was started: a process group or a container.
+
+    ``out_of_memory`` tells of one that has ended whether its memory limit was met.
+    """
+
+    out_of_memory: bool
 
     def peak_mb(self) -> float | None:
         """Most memory it has used, living or dead; None when not known."""
@@ -76,9 +81,12 @@ class LaunchedInstance:
                 log=await self._output.to_end(), peak_mb=self._handle.peak_mb()
             ) from None
         except ConnectionError:
+            self._handle.peak_mb()  # what is counted is there for a moment yet
             await self._await_exit()
             raise InstanceDied(
-                log=await self._output.to_end(), peak_mb=self._handle.peak_mb()
+                log=await self._output.to_end(),
+                peak_mb=self._handle.peak_mb(),
+                out_of_memory=self._handle.out_of_memory,
             ) from None
         log = await self._output.of_request()
         self._fit = True

@@ -5,36 +5,17 @@ import os
 import secrets
 import shutil
 import signal
-import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from emulator.drivers.connecting import Endpoint, MakeChannel, connected
 from emulator.drivers.helper import Child, Helper, SpawnError
-from emulator.drivers.launched import Channel, LaunchedInstance
+from emulator.drivers.launched import LaunchedInstance
 from emulator.drivers.output import Output, is_platform
 from emulator.engine.events import Event, LogLine
 from emulator.engine.ports import InstanceSpec, StartFailed
-
-START_DEADLINE_S = 30.0
-"""How long an interpreter may take until it connects. Ours: our bootstrap needs some tens of
-milliseconds; a busy machine, a cold disk or a slow network drive needs seconds."""
-
-
-class Endpoint(Protocol):
-    """Where one instance is awaited; ``address`` is what the bootstrap is told."""
-
-    address: str
-
-    async def connected(self, token: str) -> socket.socket:
-        """Wait for the instance that knows ``token``."""
-        ...
-
-    def close(self) -> None:
-        """Await nobody any more. Twice is fine."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +30,8 @@ class ProcessPaths:
 
 class ProcessHandle:
     """A child process, its group and whatever it started."""
+
+    out_of_memory = False  # no limit is set, so none can be met
 
     def __init__(self, child: Child, *, temp: Path, output: Output) -> None:
         self._child = child
@@ -104,7 +87,7 @@ class ProcessDriver:
         tag: str,
         emit: Callable[[Event], None],
         endpoint: Callable[[Path], Endpoint],
-        channel: Callable[[socket.socket], Awaitable[Channel]],
+        channel: MakeChannel,
     ) -> None:
         self._paths = paths
         self._endpoint = endpoint
@@ -174,45 +157,19 @@ class ProcessDriver:
             os.close(writing)
         handle = ProcessHandle(child, temp=temp, output=output)
         try:
-            channel = await self._connected(spec, endpoint, token, handle, output)
+            channel = await connected(
+                endpoint,
+                token,
+                self._channel,
+                handle=handle,
+                output=output,
+                what=spec.interpreter,
+            )
         except BaseException:
             await handle.terminate(0)
             output.close()
             raise
         return LaunchedInstance(spec.instance_id, handle=handle, channel=channel, output=output)
-
-    async def _connected(
-        self,
-        spec: InstanceSpec,
-        endpoint: Endpoint,
-        token: str,
-        handle: ProcessHandle,
-        output: Output,
-    ) -> Channel:
-        """Wait until the instance connects, ends, or is too late."""
-        connecting = asyncio.ensure_future(endpoint.connected(token))
-        exiting = asyncio.ensure_future(handle.wait())
-        try:
-            await asyncio.wait(
-                {connecting, exiting},
-                timeout=START_DEADLINE_S,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            if connecting.done():
-                return await self._channel(connecting.result())
-            if exiting.done():
-                raise StartFailed(
-                    f"{spec.interpreter} ended with status {exiting.result()} before it was ready",
-                    log=await output.to_end(),
-                    by_function=True,
-                )
-            raise StartFailed(
-                f"{spec.interpreter} was not ready after {START_DEADLINE_S:g} s",
-                log=await output.of_request(),
-            )
-        finally:
-            connecting.cancel()
-            exiting.cancel()
 
     def _output(self, spec: InstanceSpec, token: str) -> Output:
         """Read what the instance prints; on our side its code is the user's own file."""

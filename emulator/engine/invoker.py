@@ -96,7 +96,7 @@ class Invoker:
         except StartFailed as failed:
             if failed.by_function:
                 return exited(facts.waited_ms(), None, failed.log)
-            return SystemFailed(str(failed))
+            return SystemFailed(str(failed), unavailable=failed.unavailable)
 
     def _context(self, call: Call) -> Context:
         function = call.target.function
@@ -165,7 +165,8 @@ async def _exchange(request: Request, facts: _Facts) -> Outcome:
         return timed_out(request.timeout_s, late.peak_mb, late.log)
     except InstanceDied as died:
         facts.answered(died.peak_mb)
-        return exited(facts.run_ms, died.peak_mb, died.log)
+        limit_mb = request.context.memory_mb if died.out_of_memory else None
+        return exited(facts.run_ms, died.peak_mb, died.log, memory_limit_mb=limit_mb)
     facts.answered(None)
     facts.peak_mb = (await instance.usage()).peak_mb
     return classify(reply)

@@ -76,13 +76,15 @@ class Journal(Protocol):
 class CodeVersion:
     """A folder made once and never changed, named by its content.
 
-    ``checksum`` is an unsigned decimal of 64 bits. ``source`` is the user's own folder.
+    ``checksum`` is an unsigned decimal of 64 bits. ``source`` is the user's own folder;
+    ``linked`` are folders outside that links in it lead to: what installers fill.
     """
 
     id: str
     folder: str
     source: str
     checksum: str
+    linked: tuple[str, ...] = ()
 
 
 class CodeUnavailable(Exception):
@@ -129,21 +131,32 @@ class StartFailed(Exception):
     Attributes:
         log: what it printed before it ended.
         by_function: True when its own process ended, False when the machine is at fault.
+        unavailable: True when what starts instances is away and may come back.
     """
 
-    def __init__(self, message: str, *, log: bytes = b"", by_function: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        log: bytes = b"",
+        by_function: bool = False,
+        unavailable: bool = False,
+    ) -> None:
         super().__init__(message)
         self.log = log
         self.by_function = by_function
+        self.unavailable = unavailable
 
 
 class InstanceDied(Exception):
-    """The instance ended before it answered. ``peak_mb`` is None where it is not known."""
+    """The instance ended before it answered. ``peak_mb`` is None where it is not known;
+    ``out_of_memory`` says that it was ended because it met its limit."""
 
-    def __init__(self, *, log: bytes, peak_mb: float | None) -> None:
+    def __init__(self, *, log: bytes, peak_mb: float | None, out_of_memory: bool = False) -> None:
         super().__init__("the instance ended before it answered")
         self.log = log
         self.peak_mb = peak_mb
+        self.out_of_memory = out_of_memory
 
 
 class InstanceTimedOut(Exception):

@@ -14,15 +14,18 @@ MAX_HELLO_BYTES = 256
 
 
 class UnixEndpoint:
-    """Where one instance is awaited. Closed by ``close``, which also removes the file."""
+    """Where one instance is awaited. Closed by ``close``, which also removes the file.
 
-    def __init__(self, path: Path) -> None:
+    ``mode`` lets instances of other users in; the folder and the token keep strangers out.
+    """
+
+    def __init__(self, path: Path, mode: int = 0o600) -> None:
         self.path = path
         self.address = f"unix:{path}"
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.setblocking(False)
         self._listener.bind(str(path))
-        path.chmod(0o600)
+        path.chmod(mode)
         self._listener.listen(1)
 
     async def connected(self, token: str) -> socket.socket:

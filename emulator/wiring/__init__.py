@@ -1,6 +1,6 @@
 """The composition root: the only package that names adapters."""
 
-from emulator.wiring.deployments import NoDriver
+from emulator.wiring.choosing import NoDriver
 from emulator.wiring.start import Start, start
 
 __all__ = ["NoDriver", "Start", "start"]

@@ -12,13 +12,14 @@ from emulator import __version__
 from emulator.api.operations import FAMILY
 from emulator.config import Config
 from emulator.core.refs import DEFAULT_SERVICE
+from emulator.core.runtimes import RuntimeSpec
 from emulator.engine.engine import Engine
 from emulator.engine.events import Event, Notice
 from emulator.log import LineWriter
 from emulator.project import Project
 from emulator.screen import Facts, first_screen
 from emulator.state import State, write_private
-from emulator.wiring.deployments import DriverChoice
+from emulator.wiring.choosing import DriverChoice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Plan:
     projects: Sequence[Project]
     state: State
     driver: DriverChoice
+    runtimes: Mapping[str, RuntimeSpec]
     environ: Mapping[str, str]
 
 

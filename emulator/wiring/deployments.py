@@ -2,9 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from emulator.config import Config, ConfigError
 from emulator.core.runtimes import RuntimeSpec
@@ -12,44 +10,29 @@ from emulator.engine.invoker import Account
 from emulator.engine.registry import Deployment
 from emulator.interpreters import NoInterpreter, Search, Wanted
 from emulator.project import Project, ProjectFunction
-from emulator.specs import load_runtimes, shipped
-
-
-class NoDriver(Exception):
-    """Nothing here can run instances in the way that was asked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class DriverChoice:
-    """The one driver of a run, and why it is this one."""
-
-    name: str
-    why: str
-
-
-def choose_driver(asked: Literal["auto", "docker", "process"]) -> DriverChoice:
-    """Pick the driver of the whole run.
-
-    Raises:
-        NoDriver: it was asked for and is not there.
-    """
-    if asked == "docker":
-        raise NoDriver(
-            "the docker driver is not in this version of fc-emu; --driver process runs functions "
-            "as processes, which isolates nothing"
-        )
-    return DriverChoice("process", "functions run as your own processes, isolated from nothing")
 
 
 def deploy(
-    projects: Sequence[Project], config: Config, environ: Mapping[str, str]
+    projects: Sequence[Project],
+    config: Config,
+    environ: Mapping[str, str],
+    *,
+    runtimes: Mapping[str, RuntimeSpec],
+    in_images: bool,
 ) -> list[tuple[Deployment, Path]]:
     """Find what serves each function; give each with its code folder. Blocks: runs interpreters.
+
+    ``in_images`` says that interpreters are those of the runtimes' images.
 
     Raises:
         ConfigError: ``--python`` names what is not a Python that can be used.
     """
-    runtimes = load_runtimes(shipped("runtimes"))
+    if in_images:
+        return [
+            (_in_image(function, runtimes), function.code_dir)
+            for project in projects
+            for function in project.functions
+        ]
     return [
         (_deployment(function, runtimes, search, config), function.code_dir)
         for project in projects
@@ -68,6 +51,25 @@ def _search(project: Project, config: Config, environ: Mapping[str, str]) -> Sea
     )
 
 
+def _in_image(described: ProjectFunction, runtimes: Mapping[str, RuntimeSpec]) -> Deployment:
+    function = described.function
+    runtime = runtimes.get(function.runtime)
+    if runtime is None:
+        return _not_emulated(described, runtimes)
+    return Deployment(
+        function=function,
+        runtime=runtime,
+        interpreter=runtime.program,
+        interpreter_note=f"of image {runtime.image}",
+    )
+
+
+def _not_emulated(described: ProjectFunction, runtimes: Mapping[str, RuntimeSpec]) -> Deployment:
+    names = ", ".join(sorted(runtimes))
+    text = f"runtime {described.function.runtime} is not emulated by this version ({names} are)"
+    return _without(described, None, text)
+
+
 def _deployment(
     described: ProjectFunction,
     runtimes: Mapping[str, RuntimeSpec],
@@ -77,9 +79,7 @@ def _deployment(
     function = described.function
     runtime = runtimes.get(function.runtime)
     if runtime is None:
-        names = ", ".join(sorted(runtimes))
-        text = f"runtime {function.runtime} is not emulated by this version ({names} are)"
-        return _without(described, None, text)
+        return _not_emulated(described, runtimes)
     try:
         found = search.find(Wanted(runtime.version or None, described.code_dir))
     except NoInterpreter as error:
@@ -106,10 +106,11 @@ def _without(described: ProjectFunction, runtime: RuntimeSpec | None, why: str) 
 
 
 def instance_environment(
-    deployment: Deployment, account: Account, *, endpoint: str, passed: Mapping[str, str]
+    deployment: Deployment, account: Account, *, endpoint: str | None, passed: Mapping[str, str]
 ) -> dict[str, str]:
     """Give what an instance finds in its environment besides what its driver knows.
 
+    ``endpoint`` is where it reaches the emulator, None when it cannot.
     The function's own variables win over those that are passed on. ``local`` is what the
     vendor's local tools set, and what projects test for. Source: runtime contract, 3.2.
     """
@@ -123,5 +124,5 @@ def instance_environment(
         "FC_FUNCTION_MEMORY_SIZE": str(function.memory_size),
         "FC_REGION": account.region,
         "FC_ACCOUNT_ID": account.account_id,
-        "FC_EMU_ENDPOINT": endpoint,
+        **({} if endpoint is None else {"FC_EMU_ENDPOINT": endpoint}),
     }

@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from emulator.channels.push import PushChannel
 from emulator.drivers.helper import end_tagged
@@ -26,20 +27,30 @@ def process_driver(
     end_tagged(state.uuid)
     sockets = runtime_dir(state.path, environ)
     paths = ProcessPaths(sockets=sockets, temp=state.path / "tmp", bytecode=state.path / "bytecode")
-    for folder in (paths.sockets, paths.temp, paths.bytecode):
+    make_empty(paths.sockets, paths.temp, paths.bytecode)
+    return ProcessDriver(
+        paths, tag=state.uuid, emit=emit, endpoint=UnixEndpoint, channel=push_channel
+    )
+
+
+def make_empty(sockets: Path, *folders: Path) -> None:
+    """Make the driver's own folders anew, closed to other users.
+
+    Raises:
+        StateUnusable: they cannot be made, or are somebody else's.
+    """
+    for folder in (sockets, *folders):
         with suppress(FileNotFoundError):
             shutil.rmtree(folder)
-    for folder in (paths.sockets.parent, paths.sockets, paths.temp, paths.bytecode):
+    for folder in (sockets.parent, sockets, *folders):
         try:
             private_folder(folder)
         except OSError as error:
             raise StateUnusable(f"{folder} cannot be used: {error.strerror}") from error
-    return ProcessDriver(
-        paths, tag=state.uuid, emit=emit, endpoint=UnixEndpoint, channel=_push_channel
-    )
 
 
-async def _push_channel(connection: socket.socket) -> Channel:
+async def push_channel(connection: socket.socket) -> Channel:
+    """Speak HTTP over what has connected."""
     loop = asyncio.get_running_loop()
     _, channel = await loop.create_connection(PushChannel, sock=connection)
     return channel

@@ -27,8 +27,8 @@ from emulator.listen import PortTaken
 from emulator.log import LineWriter
 from emulator.watch import Listeners, Watcher
 from emulator.wiring.announce import Announcer, Places, Plan
+from emulator.wiring.choosing import make_driver
 from emulator.wiring.deployments import deploy, instance_environment
-from emulator.wiring.drivers import process_driver
 from emulator.wiring.listeners import Listener, bind, serve
 
 DEFAULT_REGION = "cn-hangzhou"
@@ -95,10 +95,18 @@ class Emulator:
         """Make the engine and what it stands on; all of it ends with ``stack``."""
         plan, emit = self._plan, self._bus.publish
         registry = Registry()
-        deployments = await asyncio.to_thread(deploy, plan.projects, plan.config, plan.environ)
+        docker = plan.driver.engine
+        deployments = await asyncio.to_thread(
+            deploy,
+            plan.projects,
+            plan.config,
+            plan.environ,
+            runtimes=plan.runtimes,
+            in_images=docker is not None,
+        )
         for deployment, _ in deployments:
             registry.add(deployment)
-        driver = process_driver(plan.state, plan.environ, emit)
+        driver = await make_driver(plan.state, plan.environ, emit, docker=docker)
         stack.push_async_callback(driver.close)
         store = Store(plan.state.path, wall_ns=wall_ns)
 
@@ -130,7 +138,7 @@ class Emulator:
             code,
             limits=PoolLimits(plan.config.max_instances, plan.config.idle_timeout),
             environment=lambda deployment: instance_environment(
-                deployment, account, endpoint=wire.url, passed=_passed(plan)
+                deployment, account, endpoint=None if docker else wire.url, passed=_passed(plan)
             ),
             emit=emit,
         )

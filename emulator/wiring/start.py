@@ -15,7 +15,7 @@ from emulator.project import Project, ProjectError, load_project
 from emulator.specs import shipped
 from emulator.state import default_state_dir, open_state
 from emulator.wiring.announce import Plan
-from emulator.wiring.deployments import choose_driver
+from emulator.wiring.choosing import choose_driver, runtimes_of
 from emulator.wiring.emulator import Emulator
 
 
@@ -44,7 +44,8 @@ def start(asked: Start) -> int:
     config = asked.config
     folders = [_sample(config.sample)] if config.sample is not None else list(asked.folders)
     projects = _load(folders, asked)
-    driver = choose_driver(config.driver)
+    runtimes = runtimes_of(config)
+    driver = choose_driver(config, asked.environ, projects, runtimes)
     chosen = Path(config.state_dir).absolute() if config.state_dir is not None else None
     for project in projects:
         for deployed in project.functions:
@@ -71,6 +72,7 @@ def start(asked: Start) -> int:
                 projects=projects,
                 state=state,
                 driver=driver,
+                runtimes=runtimes,
                 environ=asked.environ,
             )
             return asyncio.run(Emulator(plan, bus, lines).run())

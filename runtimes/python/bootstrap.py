@@ -580,6 +580,11 @@ def wash_environment():
 
 def main():
     """Connect to the emulator, prepare the process for user code, serve, end."""
+    if "_FC_EMU_OUTPUT" in os.environ:  # a named pipe, where no descriptor can be handed over
+        pipe = os.open(os.environ["_FC_EMU_OUTPUT"], os.O_WRONLY)
+        os.dup2(pipe, 1)
+        os.dup2(pipe, 2)
+        os.close(pipe)
     output = Pipe(os.dup(1), "wb")
     output.write(b"FunctionCompute python3 runtime inited.\n")
     token = os.environ["_FC_EMU_TOKEN"]

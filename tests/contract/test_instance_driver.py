@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from emulator.core.request import Reply, Request
+from emulator.drivers.docker import connect
 from emulator.drivers.fake import FakeDriver, Script, die, hang
 from emulator.engine.events import Event, LogLine
 from emulator.engine.ports import (
@@ -26,7 +27,9 @@ from emulator.engine.ports import (
 )
 from emulator.specs import load_runtimes, shipped
 from emulator.state import open_state
+from emulator.wiring.docker_driver import docker_driver
 from emulator.wiring.drivers import process_driver
+from tests.support.docker_engine import containers_with, engine_or_skip, networks_with
 from tests.support.fakes import a_request, a_spec
 
 SOURCE = """
@@ -68,7 +71,7 @@ class Bench:
         return await self.driver.start(replace(self.spec, instance_id=instance_id, **changes))
 
 
-@pytest.fixture(params=["fake", "process"])
+@pytest.fixture(params=["fake", "process", pytest.param("docker", marks=pytest.mark.docker)])
 async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Bench]:
     """Each implementation in turn; a closed driver leaves no process."""
     if request.param == "fake":
@@ -85,12 +88,21 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     with tempfile.TemporaryDirectory(prefix="fc-", dir="/tmp") as short:
         state = open_state(tmp_path / "state")
         events: list[Event] = []
+        runtime = load_runtimes(shipped("runtimes"))["python3"]
+        driver: InstanceDriver
+        if request.param == "docker":
+            runtime = replace(runtime, image=engine_or_skip())
+            engine = connect(os.environ)
+            environ = {**os.environ, "XDG_RUNTIME_DIR": short}
+            driver = docker_driver(state, environ, events.append, engine)
+        else:
+            driver = process_driver(state, {"XDG_RUNTIME_DIR": short}, events.append)
         made = Bench(
-            process_driver(state, {"XDG_RUNTIME_DIR": short}, events.append),
+            driver,
             replace(
                 a_spec(),
-                runtime=load_runtimes(shipped("runtimes"))["python3"],
-                interpreter=sys.executable,
+                runtime=runtime,
+                interpreter=runtime.program if request.param == "docker" else sys.executable,
                 code=CodeVersion("v1", str(code), "/home/dev/project", "1"),
             ),
         )
@@ -99,6 +111,9 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         await made.driver.close()
         state.release()
         assert living_with(state.uuid) == []
+        if request.param == "docker":
+            assert containers_with(f"fc-emu.instance={state.uuid}") == []
+            assert networks_with(f"fc-emu.instance={state.uuid}") == []
 
 
 async def refuse(spec: InstanceSpec) -> None:
@@ -226,7 +241,7 @@ async def test_closing_the_driver_ends_every_instance_and_no_more_start(bench: B
 async def test_a_start_that_fails_leaves_nothing(bench: Bench) -> None:
     """The driver says so and can go on."""
     changes: dict[str, Any] = {"function_id": "broken"}
-    if bench.driver.name == "process":
+    if bench.driver.name != "fake":
         changes = {"interpreter": "/bin/false"}
 
     with pytest.raises(StartFailed) as caught:

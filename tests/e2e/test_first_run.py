@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from tests.e2e.conftest import Starter
+from tests.support.docker_engine import docker_words
 from tests.support.emulator_process import Emulator, clean_environment, eventually, write_files
 
 ECHO = """
@@ -51,10 +52,11 @@ def sdk(emulator: Emulator) -> fc2.Client:
     )
 
 
-@pytest.fixture
-def echo(start: Starter, project: Path) -> Emulator:
-    """An emulator with one detected function, named like its folder."""
-    return start(write_files(project, {"index.py": ECHO}))
+@pytest.fixture(params=["process", pytest.param("docker", marks=pytest.mark.docker)])
+def echo(start: Starter, project: Path, request: pytest.FixtureRequest) -> Emulator:
+    """An emulator with one detected function, named like its folder, by each driver."""
+    words = docker_words() if request.param == "docker" else ["--driver", "process"]
+    return start(write_files(project, {"index.py": ECHO}), *words)
 
 
 def test_sdk_invokes_a_detected_function_and_reads_result_log_and_request_id(
@@ -230,7 +232,9 @@ def test_first_screen_is_short_and_what_it_shows_works_when_pasted(
     snippet = next(line for line in screen if "fc2.Client" in line)
 
     assert len(screen) <= 15 + 1
-    for fact in ("endpoint", "admin", "state", "process", "isolated from nothing", "in memory"):
+    driver = {"process": "isolated from nothing", "docker": "containers of the engine at"}
+    said = driver[echo.ready["driver"]]
+    for fact in ("endpoint", "admin", "state", echo.ready["driver"], said, "in memory"):
         assert any(fact in line for line in screen), fact
     assert b'{"name": "fc"}' in run_curl(curl, home)
     assert b"b'{}'" in paste(snippet, home)

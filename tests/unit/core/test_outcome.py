@@ -64,6 +64,15 @@ def test_exit_is_told_with_duration_and_memory(
     }
 
 
+def test_exit_for_lack_of_memory_names_the_limit():
+    told = json.loads(exited(45, 128.0, b"", memory_limit_mb=128).body)["errorMessage"]
+
+    assert told == (
+        "Process exited unexpectedly before completing request "
+        "(duration: 45ms, maxMemoryUsage: 128MB): out of memory, the limit is 128MB"
+    )
+
+
 @pytest.mark.parametrize(
     ("timeout_s", "peak_mb", "text"),
     [

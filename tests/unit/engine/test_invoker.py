@@ -203,6 +203,27 @@ async def test_start_that_the_machine_spoils_is_nobodys_failure(rig: EngineRig):
     assert finished.outcome == SystemFailed("no memory")
 
 
+async def test_what_starts_instances_may_be_away_for_now(rig: EngineRig):
+    async def starting(spec: InstanceSpec) -> None:
+        raise StartFailed("no engine", unavailable=True)
+
+    finished = await rig.invoke(rig.add("hello", Script(starting=starting)))
+
+    assert finished.outcome == SystemFailed("no engine", unavailable=True)
+
+
+async def test_lack_of_memory_is_told_with_the_limit_of_the_function(rig: EngineRig):
+    async def answer(request: Request) -> Reply:
+        raise InstanceDied(log=b"", peak_mb=512.0, out_of_memory=True)
+
+    target = rig.add("hello", Script(answer=answer))
+    finished = await rig.invoke(target)
+
+    assert isinstance(finished.outcome, FunctionFailed)
+    limit = f"out of memory, the limit is {target.function.memory_size}MB"
+    assert limit in json.loads(finished.outcome.body)["errorMessage"]
+
+
 async def test_missing_code_is_nobodys_failure(rig: EngineRig):
     target = rig.add("hello")
     rig.code.missing.add("hello")
