@@ -14,6 +14,8 @@ COMMANDS = {
     "status": "Say whether an emulator runs here, and where.",
     "wait": "Wait until the emulator is ready.",
     "stop": "Stop the running emulator.",
+    "clean": "Remove what dead runs left.",
+    "doctor": "Examine what this machine has for running functions.",
 }
 """Every command with its line in ``--help``; the module is ``emulator.cli.<name>``."""
 
@@ -45,7 +47,8 @@ class LazyGroup(click.Group):
 def group() -> None:
     """Run Alibaba Cloud Function Compute on this machine.
 
-    Functions run as processes here: they are isolated from nothing.
+    Docker contains accidents and is no wall against hostile code; functions that run as processes
+    are isolated from nothing.
     """
 
 
