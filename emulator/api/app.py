@@ -34,9 +34,13 @@ class WireApi:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; nothing escapes but cancellation."""
+        return await self.respond(request, raw_path(request.message.path))
+
+    async def respond(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """Answer a request as if ``path``, escaped and without query, were its path."""
         request_id = read_request_id(request.headers) or str(uuid4())
         try:
-            response = await self._answer(request, request_id)
+            response = await self._answer(request, path, request_id)
         except ApiError as error:
             response = error_reply(error, request_id)
             if error.code is ErrorCode.REQUEST_TIMEOUT:
@@ -54,8 +58,7 @@ class WireApi:
             response.force_close()
         return response
 
-    async def _answer(self, request: web.BaseRequest, request_id: str) -> web.Response:
-        path = raw_path(request.message.path)
+    async def _answer(self, request: web.BaseRequest, path: str, request_id: str) -> web.Response:
         if path == HEALTH_PATH and request.method == "GET":
             return json_reply(503 if self._engine.stopping else 200, health(self._engine))
         match = find_operation(request.method, path)

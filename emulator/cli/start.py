@@ -24,7 +24,7 @@ def _many(*names: str, **kwargs: Any) -> Callable[[F], F]:
 @click.command("start")
 @click.argument("folders", nargs=-1, metavar="[FOLDER]...")
 @_option("-t", "--template", metavar="FILE", help="The project file, if not s.yaml.")
-@_option("--sample", metavar="NAME", help="Run a sample that comes with fc-emu: quickstart.")
+@_option("--sample", metavar="NAME", help="Run a sample that comes with fc-emu: quickstart, chain.")
 @_many("--code", metavar="FUNCTION=PATH", help="Take a function's code from there.")
 @_many("-e", "variables", metavar="FUNCTION.KEY=VALUE", help="One more variable for a function.")
 @_option("-p", "--port", type=int, help="Port of the API (3200); 0 takes a free one.")

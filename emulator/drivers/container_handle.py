@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,17 +20,25 @@ MB = 1024 * 1024
 class ContainerHandle:
     """A container that was created; see ``drivers.launched.Handle``.
 
-    ``limit_mb`` is its memory limit, ``folder`` the folder shared with it, removed at its end.
+    ``limit_mb`` is its memory limit, ``folder`` the folder shared with it, removed at its end;
+    ``on_removed`` is called then.
     """
 
     def __init__(
-        self, engine: DockerEngine, container: str, *, folder: Path, limit_mb: int
+        self,
+        engine: DockerEngine,
+        container: str,
+        *,
+        folder: Path,
+        limit_mb: int,
+        on_removed: Callable[[], None],
     ) -> None:
         self.container = container
         self.out_of_memory = False
         self._engine = engine
         self._folder = folder
         self._limit_mb = limit_mb
+        self._on_removed = on_removed
         self._peak_file: Path | None = None
         self._peak_mb: float | None = None
         self._exited: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
@@ -89,6 +98,7 @@ class ContainerHandle:
                 async with asyncio.timeout(EVENT_DEADLINE_S):
                     await self.wait()
         self._over(None)
+        self._on_removed()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     def _over(self, status: int | None) -> None:

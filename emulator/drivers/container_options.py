@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from emulator.engine.ports import InstanceSpec
+
 STATE_LABEL = "fc-emu.instance"
 """On every object that is ours, with the state's uuid. What lacks it is never touched."""
 
@@ -56,6 +58,62 @@ class Container:
     run: str
     mounts: Sequence[tuple[str, str]]
     nofile: int | None
+
+
+def container_for(
+    spec: InstanceSpec,
+    *,
+    tag: str,
+    token: str,
+    run: str,
+    network: str,
+    nofile: int | None,
+    endpoint: str,
+) -> Container:
+    """Describe the container of an instance.
+
+    ``tag`` is the state's uuid, ``token`` what the instance says when it connects, ``endpoint``
+    where it reaches the emulator, "" when it does not.
+    """
+    folder, _, bootstrap = spec.runtime.bootstrap.rpartition("/")
+    filled = {
+        "{interpreter}": spec.interpreter,
+        "{bootstrap}": f"{RUNTIME}/{bootstrap}",
+        "{code}": CODE,
+    }
+    places = {"{temp}": "/tmp", "{bytecode}": BYTECODE, "{code}": CODE}
+    given = {name: places.get(value, value) for name, value in spec.runtime.env.items()}
+    return Container(
+        name=f"fc-emu-{tag[:8]}-{spec.instance_id}",
+        argv=[filled.get(word, word) for word in spec.runtime.argv],
+        env={
+            "HOME": "/tmp",
+            **given,
+            **spec.env,
+            **({"FC_EMU_ENDPOINT": endpoint} if endpoint else {}),
+            "FC_FUNC_CODE_PATH": CODE,
+            "FC_INSTANCE_ID": spec.instance_id,
+            "FC_EMU_INSTANCE": spec.instance_id,
+            "_FC_EMU_CONNECT": f"unix:{RUN}/socket",
+            "_FC_EMU_OUTPUT": f"{RUN}/output",
+            "_FC_EMU_TOKEN": token,
+        },
+        labels={
+            STATE_LABEL: tag,
+            FUNCTION_LABEL: spec.function_id,
+            INSTANCE_LABEL: spec.instance_id,
+        },
+        memory_mb=spec.memory_mb,
+        network=network,
+        run=run,
+        mounts=[
+            (spec.code.folder, CODE),
+            (folder, RUNTIME),
+            # They are links in the code, so they have to be where those lead.
+            *((linked, linked) for linked in spec.code.linked),
+        ],
+        nofile=nofile,
+    )
 
 
 def create_options(container: Container) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from emulator.drivers import container_options as at
 from emulator.drivers.connecting import Endpoint, MakeChannel, connected
@@ -29,6 +30,23 @@ from emulator.engine.ports import InstanceSpec, StartFailed
 CANNOT_EXECUTE = (126, 127)
 """How the init of a container ends whose program is not there. Source: tini, as every shell."""
 
+
+class Inside(Protocol):
+    """How instances reach the emulator: an address for each, with a token of its own."""
+
+    async def open(self, address: str) -> None:
+        """Listen on this machine's address in the network of the instances."""
+        ...
+
+    def admit(self) -> tuple[str, str] | None:
+        """Give an endpoint and its token; None when instances cannot reach the emulator."""
+        ...
+
+    def forget(self, token: str) -> None:
+        """Let the instance with that token in no more."""
+        ...
+
+
 _OUR_CODE = re.compile(rb"(?<![\w./-])/code(?=/)")
 
 
@@ -42,6 +60,7 @@ class DockerDriver:
         emit: hears what the instances print.
         endpoint: makes the socket on which an instance is awaited.
         channel: makes the channel over what has connected there.
+        inside: gives instances their way back to the emulator.
     """
 
     name = "docker"
@@ -56,7 +75,9 @@ class DockerDriver:
         emit: Callable[[Event], None],
         endpoint: Callable[[Path], Endpoint],
         channel: MakeChannel,
+        inside: Inside,
     ) -> None:
+        self._inside = inside
         self._engine = engine
         self._run = run
         self._tag = tag
@@ -120,6 +141,9 @@ class DockerDriver:
                 self._network = await self._engine.call(
                     self._engine.make_network, name, labels, dict(at.NETWORK_OPTIONS)
                 )
+                await self._inside.open(
+                    await self._engine.call(self._engine.gateway, self._network)
+                )
             if self._nofile is None:
                 self._nofile = await probe(
                     self._engine, self._folder("probe"), image=image, tag=self._tag
@@ -132,20 +156,36 @@ class DockerDriver:
         output = self._output(spec, token)
         pipe, reading = named_pipe(folder)
         handle: ContainerHandle | None = None
+        endpoint_inside, token_inside = self._inside.admit() or ("", "")
         try:
             await asyncio.get_running_loop().connect_read_pipe(
                 lambda: output, os.fdopen(reading, "rb", buffering=0)
             )
-            options = at.create_options(self._container(spec, token, folder))
+            options = at.create_options(
+                at.container_for(
+                    spec,
+                    tag=self._tag,
+                    token=token,
+                    run=str(folder),
+                    network=self._network,
+                    nofile=self._nofile,
+                    endpoint=endpoint_inside,
+                )
+            )
             container = await self._engine.call(self._engine.create, spec.runtime.image, options)
             handle = self._handles[container] = ContainerHandle(
-                self._engine, container, folder=folder, limit_mb=spec.memory_mb
+                self._engine,
+                container,
+                folder=folder,
+                limit_mb=spec.memory_mb,
+                on_removed=lambda: self._inside.forget(token_inside),
             )
             await self._engine.call(self._engine.start, container)
             channel = await self._connected(spec, endpoint, token, handle, output)
         except BaseException as error:
             output.close()
             printed = await self._give_up(handle) if handle is not None else b""
+            self._inside.forget(token_inside)
             shutil.rmtree(folder, ignore_errors=True)
             if not isinstance(error, StartFailed):
                 raise
@@ -190,45 +230,6 @@ class DockerDriver:
             handle=handle,
             output=output,
             what=f"{spec.interpreter} of image {spec.runtime.image}",
-        )
-
-    def _container(self, spec: InstanceSpec, token: str, folder: Path) -> at.Container:
-        filled = {
-            "{interpreter}": spec.interpreter,
-            "{bootstrap}": f"{at.RUNTIME}/{Path(spec.runtime.bootstrap).name}",
-            "{code}": at.CODE,
-        }
-        places = {"{temp}": "/tmp", "{bytecode}": at.BYTECODE, "{code}": at.CODE}
-        given = {name: places.get(value, value) for name, value in spec.runtime.env.items()}
-        return at.Container(
-            name=f"fc-emu-{self._tag[:8]}-{spec.instance_id}",
-            argv=[filled.get(word, word) for word in spec.runtime.argv],
-            env={
-                "HOME": "/tmp",
-                **given,
-                **spec.env,
-                "FC_FUNC_CODE_PATH": at.CODE,
-                "FC_INSTANCE_ID": spec.instance_id,
-                "FC_EMU_INSTANCE": spec.instance_id,
-                "_FC_EMU_CONNECT": f"unix:{at.RUN}/socket",
-                "_FC_EMU_OUTPUT": f"{at.RUN}/output",
-                "_FC_EMU_TOKEN": token,
-            },
-            labels={
-                at.STATE_LABEL: self._tag,
-                at.FUNCTION_LABEL: spec.function_id,
-                at.INSTANCE_LABEL: spec.instance_id,
-            },
-            memory_mb=spec.memory_mb,
-            network=self._network,
-            run=str(folder),
-            mounts=[
-                (spec.code.folder, at.CODE),
-                (str(Path(spec.runtime.bootstrap).parent), at.RUNTIME),
-                # They are links in the code, so they have to be where those lead.
-                *((linked, linked) for linked in spec.code.linked),
-            ],
-            nofile=self._nofile,
         )
 
     def _output(self, spec: InstanceSpec, token: str) -> Output:

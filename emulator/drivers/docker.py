@@ -151,6 +151,11 @@ class DockerEngine:
         )
         return str(made["Id"])
 
+    def gateway(self, network: str) -> str:
+        """Give this machine's address in a network; "" where the engine names none."""
+        configs = self._ask(self._client.inspect_network, network)["IPAM"]["Config"] or [{}]
+        return str(configs[0].get("Gateway", ""))
+
     def remove_labelled(self, state_uuid: str) -> list[str]:
         """Remove every container and network of a state; give the ids of the containers."""
         filters = {"label": f"{STATE_LABEL}={state_uuid}"}

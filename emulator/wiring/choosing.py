@@ -15,6 +15,7 @@ from emulator.state import State
 from emulator.wiring.drivers import process_driver
 
 if TYPE_CHECKING:
+    from emulator.drivers.containers import Inside
     from emulator.drivers.docker import DockerEngine
 
 ISOLATED_FROM_NOTHING = "functions run as your own processes, isolated from nothing"
@@ -105,6 +106,7 @@ async def make_driver(
     emit: Callable[[Event], None],
     *,
     docker: "DockerEngine | None",
+    inside: "Inside",
 ) -> InstanceDriver:
     """Make the driver of a state; what an earlier run of it left is ended first.
 
@@ -115,7 +117,7 @@ async def make_driver(
         return process_driver(state, environ, emit)
     from emulator.wiring.docker_driver import docker_driver
 
-    driver = docker_driver(state, environ, emit, docker)
+    driver = docker_driver(state, environ, emit, docker, inside)
     await driver.reap()
     return driver
 

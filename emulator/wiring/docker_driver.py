@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from emulator.drivers.containers import DockerDriver
+from emulator.drivers.containers import DockerDriver, Inside
 from emulator.drivers.docker import DockerEngine
 from emulator.engine.events import Event
 from emulator.state import State, runtime_dir
@@ -16,6 +16,7 @@ def docker_driver(
     environ: Mapping[str, str],
     emit: Callable[[Event], None],
     engine: DockerEngine,
+    inside: Inside,
 ) -> DockerDriver:
     """Make the Docker driver of a state.
 
@@ -32,6 +33,7 @@ def docker_driver(
         emit=emit,
         endpoint=_endpoint,
         channel=push_channel,
+        inside=inside,
     )
 
 

@@ -29,6 +29,7 @@ from emulator.watch import Listeners, Watcher
 from emulator.wiring.announce import Announcer, Places, Plan
 from emulator.wiring.choosing import make_driver
 from emulator.wiring.deployments import deploy, instance_environment
+from emulator.wiring.inside import Inside
 from emulator.wiring.listeners import Listener, bind, serve
 
 DEFAULT_REGION = "cn-hangzhou"
@@ -47,6 +48,7 @@ class Emulator:
         self._lines = lines
         self._token = secrets.token_urlsafe(24)
         self._signalled = asyncio.Event()
+        self._inside = Inside()
 
     async def run(self) -> int:
         """Serve until a signal; give the exit code.
@@ -106,7 +108,10 @@ class Emulator:
         )
         for deployment, _ in deployments:
             registry.add(deployment)
-        driver = await make_driver(plan.state, plan.environ, emit, docker=docker)
+        driver = await make_driver(
+            plan.state, plan.environ, emit, docker=docker, inside=self._inside
+        )
+        stack.push_async_callback(self._inside.close)
         stack.push_async_callback(driver.close)
         store = Store(plan.state.path, wall_ns=wall_ns)
 
@@ -201,7 +206,7 @@ class Emulator:
             facts=announcer.info,
             url_of=announcer.url_of,
         )
-        wire_api = WireApi(engine)
+        wire_api = self._inside.wire = WireApi(engine)
         admin_api = AdminApi(engine, site)
         hosts = frozenset(host.lower() for host in config.allow_host)
         wire_policy = Policy(

@@ -2,13 +2,13 @@
 
 import logging
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from emulator.core.limits import KEEPALIVE_S
-from emulator.guard import Guarded
 from emulator.listen import bind_loopback
 
 MAX_LINE_BYTES = 8190
@@ -22,6 +22,9 @@ CLOSE_S = 1.0
 
 LINGER_S = 2.0
 """How long the rest of a refused body is thrown away, so that its sender can read the answer."""
+
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def bind(stack: AsyncExitStack, port: int) -> Listener:
     return listener
 
 
-async def serve(stack: AsyncExitStack, listener: Listener, handler: Guarded) -> None:
+async def serve(stack: AsyncExitStack, listener: Listener, handler: Handler) -> None:
     """Answer on a listener until ``stack`` is closed."""
     server = web.Server(
         handler,

@@ -20,6 +20,7 @@ from emulator.engine.ports import CodeVersion, Instance, InstanceDied, InstanceS
 from emulator.specs import load_runtimes, shipped
 from emulator.state import State, open_state
 from emulator.wiring.docker_driver import docker_driver
+from emulator.wiring.inside import Inside
 from tests.support.docker_engine import containers_with, engine_or_skip, inspect
 from tests.support.fakes import a_request, a_spec
 
@@ -116,7 +117,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
             interpreter=runtime.program,
             code=CodeVersion("v1", str(code), "/home/dev/project", "1"),
         )
-        driver = docker_driver(state, environ, events.append, connect(os.environ))
+        driver = docker_driver(state, environ, events.append, connect(os.environ), Inside())
         made = Bench(driver, spec, state)
         made.events = events
         yield made

@@ -29,6 +29,7 @@ from emulator.specs import load_runtimes, shipped
 from emulator.state import open_state
 from emulator.wiring.docker_driver import docker_driver
 from emulator.wiring.drivers import process_driver
+from emulator.wiring.inside import Inside
 from tests.support.docker_engine import containers_with, engine_or_skip, networks_with
 from tests.support.fakes import a_request, a_spec
 
@@ -94,7 +95,7 @@ async def bench(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             runtime = replace(runtime, image=engine_or_skip())
             engine = connect(os.environ)
             environ = {**os.environ, "XDG_RUNTIME_DIR": short}
-            driver = docker_driver(state, environ, events.append, engine)
+            driver = docker_driver(state, environ, events.append, engine, Inside())
         else:
             driver = process_driver(state, {"XDG_RUNTIME_DIR": short}, events.append)
         made = Bench(

@@ -239,16 +239,6 @@ def test_options_come_from_file_then_environment_then_command_line(
     assert emulator.invoke("project").content == b"333 from-environment"
 
 
-def test_docker_is_refused_with_what_to_do(project: Path, home: Path) -> None:
-    """Exit 6."""
-    write_files(project, {"index.py": HANDLER})
-
-    code, said = start_fails(project, home, "--driver", "docker")
-
-    assert code == 6
-    assert "--driver process" in said
-
-
 @pytest.mark.parametrize("how", ["shared", "file"])
 def test_a_state_folder_that_cannot_be_used_is_exit_7(
     project: Path, home: Path, tmp_path: Path, how: str

@@ -28,4 +28,4 @@ def test_samples_have_a_readme_and_a_handler() -> None:
     assert samples
     for sample in samples:
         assert (sample / "README.md").is_file()
-        assert "def handler(" in (sample / "index.py").read_text("utf-8")
+        assert any("def handler(" in path.read_text("utf-8") for path in sample.rglob("index.py"))
