@@ -16,6 +16,7 @@ COMMANDS = {
     "stop": "Stop the running emulator.",
     "clean": "Remove what dead runs left.",
     "doctor": "Examine what this machine has for running functions.",
+    "images": "Get the images that runtimes run in.",
 }
 """Every command with its line in ``--help``; the module is ``emulator.cli.<name>``."""
 

@@ -19,7 +19,13 @@ from typing import Protocol
 from emulator.drivers import container_options as at
 from emulator.drivers.connecting import Endpoint, MakeChannel, connected
 from emulator.drivers.container_handle import ContainerHandle
-from emulator.drivers.docker import DockerEngine, EngineError, EngineGone
+from emulator.drivers.docker import (
+    DockerEngine,
+    EngineError,
+    EngineGone,
+    ImageMissing,
+    missing_image,
+)
 from emulator.drivers.launched import Channel, LaunchedInstance
 from emulator.drivers.output import Output, is_platform
 from emulator.drivers.shared_folder import named_pipe, probe
@@ -103,6 +109,9 @@ class DockerDriver:
         try:
             await self._prepare(spec.runtime.image)
             return await self._start(spec)
+        except ImageMissing as error:
+            text = missing_image(spec.runtime.image, spec.runtime.name)
+            raise StartFailed(text) from error
         except EngineError as error:
             raise StartFailed(str(error), unavailable=isinstance(error, EngineGone)) from error
 

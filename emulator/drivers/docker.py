@@ -6,7 +6,7 @@ thread reads the engine's event stream: that is how the death of a container is 
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
@@ -25,6 +25,10 @@ disk."""
 
 PROBE_DEADLINE_S = 2
 """What an engine gets to answer whether it is there at all. Ours: the 2 s of promise P16."""
+
+STREAM_SILENCE_S = 300
+"""How long the engine may be silent while images are written or read. Ours: it packs all layers
+before it sends the first byte."""
 
 CONTROL_THREADS = 8
 """Calls to the engine at a time. Source: design, "Blocking worlds"."""
@@ -108,6 +112,34 @@ class DockerEngine:
         except (ImageMissing, NoSuchContainer):
             return False
         return True
+
+    def image_size(self, image: str) -> int | None:
+        """Give an image's size in bytes; None when the engine has no such image."""
+        try:
+            return int(self._ask(self._client.inspect_image, image)["Size"])
+        except (ImageMissing, NoSuchContainer):
+            return None
+
+    def pull(self, image: str) -> Iterator[dict[str, Any]]:
+        """Pull an image; gives the engine's messages as they come, with no deadline."""
+        return self._read(self._client.pull, image, stream=True, decode=True)
+
+    def stream(self, method: str, path: str, **request: Any) -> Iterator[bytes]:
+        """Ask for what takes longer than a call, past the SDK; gives the answer as it comes."""
+
+        def ask() -> Iterator[bytes]:
+            # A connection that was used keeps its last call's deadline while a body is sent.
+            self._client.close()
+            url = f"{self._client.base_url}/v{self._client.api_version}{path}"
+            request.update(stream=True, timeout=STREAM_SILENCE_S)
+            answer = self._client.request(method, url, **request)
+            try:
+                answer.raise_for_status()
+            except requests.HTTPError as error:
+                docker.errors.create_api_error_from_http_exception(error)
+            return iter(answer.iter_content(65_536))
+
+        return self._read(ask)
 
     def create(self, image: str, options: Mapping[str, Any]) -> str:
         """Create a container and give its id."""
@@ -217,6 +249,12 @@ class DockerEngine:
         except _BROKEN as error:
             raise EngineGone(_why_gone(self.address, error)) from error
 
+    def _read(self, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """Call the SDK for a stream; what breaks while it is read becomes ours as well."""
+        stream = self._ask(work, *args, **kwargs)
+        while (item := self._ask(next, stream, None)) is not None:
+            yield item
+
 
 _BROKEN = (
     AttributeError,  # a stream that is closed while it is read
@@ -228,11 +266,11 @@ _BROKEN = (
 )
 
 
-def missing_image(image: str) -> str:
-    """Say that an image is not there, and the next step."""
+def missing_image(image: str, runtime: str = "RUNTIME") -> str:
+    """Say that an image is not there, and the next step; ``runtime`` is one that runs in it."""
     return (
         f"the Docker engine has no image {image}, and fc-emu pulls none by itself: "
-        f"docker pull {image}, or name one that is there with --image RUNTIME=IMAGE"
+        f"fc-emu images pull {runtime}, or name one that is there with --image {runtime}=IMAGE"
     )
 
 

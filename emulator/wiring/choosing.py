@@ -92,7 +92,9 @@ def choose_driver(
         return DriverChoice("process", f"{ISOLATED_FROM_NOTHING} ({error})")
     if not missing:
         return DriverChoice("docker", f"containers of the engine at {engine.address}", engine)
-    lacking = "; ".join(f"{needed[image]}: {missing_image(image)}" for image in missing)
+    lacking = "; ".join(
+        f"{needed[image]}: {missing_image(image, needed[image])}" for image in missing
+    )
     if config.driver == "docker":
         text = f"containers of the engine at {engine.address}. Some functions cannot run: {lacking}"
         return DriverChoice("docker", text, engine)

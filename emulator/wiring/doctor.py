@@ -140,7 +140,7 @@ def _about_image(image: str, runtimes: str, config: Config, *, is_there: bool) -
     evidence = f"GET /images/{image}/json: {'there' if is_there else '404'}"
     if is_there:
         return Finding(check, "ok", f"there, for {runtimes}", evidence)
-    _, _, step = missing_image(image).partition(": ")
+    _, _, step = missing_image(image, runtimes.partition(",")[0]).partition(": ")
     level: Level = "problem" if config.driver == "docker" else "warning"
     return Finding(check, level, f"missing, for {runtimes}", evidence, step)
 
@@ -188,7 +188,7 @@ def _about_interpreter(same: Sequence[Deployment], config: Config, images: Image
         if in_container:
             return Finding(check, "warning", f"{what}: they run in containers only", evidence, step)
         if config.driver != "process" and not images.there.get(first.runtime.image, False):
-            step += f"; or run them in containers: docker pull {first.runtime.image}"
+            step += f"; or run them in containers: fc-emu images pull {first.runtime.name}"
         return Finding(check, "problem", what, evidence, step)
     found = f"{first.interpreter} ({first.interpreter_note})"
     notices = "; ".join(note for one in same for note in one.notices)

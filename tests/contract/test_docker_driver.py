@@ -304,7 +304,7 @@ async def test_a_missing_image_is_named_within_a_second_and_not_pulled(bench: Be
             await bench.start("c-2", runtime=runtime)
 
     assert "fc-emu-test/missing:1" in str(caught.value)
-    assert "docker pull fc-emu-test/missing:1" in str(caught.value)
+    assert "fc-emu images pull python3" in str(caught.value)
     assert not caught.value.by_function
     assert not caught.value.unavailable
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.docker_engine import engine_or_skip
 from tests.support.emulator_process import clean_environment, command, run_command, write_files
 
 SOURCE = "def handler(event, context):\n    return event\n"
@@ -256,8 +257,7 @@ def test_a_project_that_cannot_be_read_is_a_problem_beside_the_others(
 @pytest.mark.docker
 def test_an_image_that_is_missing_has_its_next_step(home: Path, hello: Path) -> None:
     """A warning as long as processes will do; a problem once docker is asked for."""
-    if not Path("/var/run/docker.sock").exists():
-        pytest.skip("no Docker engine here")
+    engine_or_skip()
     image = "fc-emu.invalid/none:1"
     environ = machine(home, FC_EMU_IMAGE=f"python3.12={image}")
 
@@ -267,5 +267,5 @@ def test_an_image_that_is_missing_has_its_next_step(home: Path, hello: Path) -> 
     item = auto.items[f"image {image}"]
     assert auto.items["docker engine"]["level"] == "ok"
     assert (auto.code, item["level"]) == (0, "warning")
-    assert f"docker pull {image}" in item["nextStep"]
+    assert "fc-emu images pull python3.12" in item["nextStep"]
     assert (docker.code, docker.problems) == (1, {f"image {image}"})
