@@ -24,6 +24,7 @@ from emulator.drivers.docker import (
     EngineError,
     EngineGone,
     ImageMissing,
+    NoSuchContainer,
     missing_image,
 )
 from emulator.drivers.launched import Channel, LaunchedInstance
@@ -112,6 +113,9 @@ class DockerDriver:
         except ImageMissing as error:
             text = missing_image(spec.runtime.image, spec.runtime.name)
             raise StartFailed(text) from error
+        except NoSuchContainer as error:
+            self._network = ""  # somebody removed it: the next start makes another
+            raise StartFailed(str(error)) from error
         except EngineError as error:
             raise StartFailed(str(error), unavailable=isinstance(error, EngineGone)) from error
 
@@ -177,7 +181,7 @@ class DockerDriver:
                     token=token,
                     run=str(folder),
                     network=self._network,
-                    nofile=self._nofile,
+                    nofile=self._nofile or None,
                     endpoint=endpoint_inside,
                 )
             )

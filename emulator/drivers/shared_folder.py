@@ -15,12 +15,16 @@ PROBE_S = 10.0
 
 PROBE_MEMORY_MB = 64
 
+NO_SHELL = 127
+"""How the init of a container ends in an image without a shell: then nothing is proved, and the
+first instance shows whether it works."""
+
 
 async def probe(engine: DockerEngine, folder: Path, *, image: str, tag: str) -> int:
     """Have a throw-away container write its limit of open files into a pipe in ``folder``.
 
     A pipe works exactly where a socket does: where both sides share one kernel. ``folder`` is
-    removed.
+    removed. The limit is 0 where it cannot be known.
 
     Raises:
         EngineError: the container could not be made.
@@ -47,6 +51,8 @@ async def probe(engine: DockerEngine, folder: Path, *, image: str, tag: str) -> 
         line = await _line_from(reading)
         return int(line) if line.isdecimal() else at.NOFILE_LIMIT
     except TimeoutError:
+        if (await engine.call(engine.inspect, container))["State"]["ExitCode"] == NO_SHELL:
+            return 0
         raise StartFailed(
             f"the Docker engine at {engine.address} does not share this machine's folders: a "
             f"container wrote into a pipe in {folder} and nothing arrived. Engines elsewhere are "

@@ -21,7 +21,7 @@ from emulator.specs import load_runtimes, shipped
 from emulator.state import State, open_state
 from emulator.wiring.docker_driver import docker_driver
 from emulator.wiring.inside import Inside
-from tests.support.docker_engine import containers_with, engine_or_skip, inspect
+from tests.support.docker_engine import containers_with, engine_or_skip, inspect, networks_with
 from tests.support.fakes import a_request, a_spec
 
 pytestmark = pytest.mark.docker
@@ -309,6 +309,20 @@ async def test_a_missing_image_is_named_within_a_second_and_not_pulled(bench: Be
     assert not caught.value.unavailable
 
 
+async def test_a_network_that_somebody_removed_is_made_again(bench: Bench) -> None:
+    """By the start after the one that finds out."""
+    await (await bench.start("c-1")).stop(grace_s=0)
+    network = networks_with(f"fc-emu.instance={bench.state.uuid}")[0]
+    await asyncio.to_thread(subprocess.run, ["docker", "network", "rm", network], check=True)
+
+    with pytest.raises(StartFailed) as caught:
+        await bench.start("c-2")
+    instance = await bench.start("c-3")
+
+    assert "network" in str(caught.value)
+    assert (await instance.exchange(call("eat", b"1"))).body == b"ate"
+
+
 async def test_an_interpreter_missing_in_the_image_is_the_engines_word(bench: Bench) -> None:
     """The program is named, and nothing is left."""
     with pytest.raises(StartFailed) as caught:
@@ -317,6 +331,22 @@ async def test_an_interpreter_missing_in_the_image_is_the_engines_word(bench: Be
     assert "no-such-python cannot be run in image fc-emu-test/python:1" in str(caught.value)
     assert not caught.value.by_function
     assert bench.containers() == []
+
+
+async def test_an_image_without_a_shell_works_too(bench: Bench) -> None:
+    """Only the limit of open files is then the engine's own."""
+    image = "fc-emu-test/python-no-shell:1"
+    await asyncio.to_thread(
+        subprocess.run,
+        ["docker", "build", "-q", "-t", image, "-"],
+        input=f'FROM {bench.spec.runtime.image}\nRUN ["/bin/rm", "/bin/sh"]\n'.encode(),
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+    instance = await bench.start(runtime=replace(bench.spec.runtime, image=image))
+
+    assert (await instance.exchange(call("eat", b"1"))).body == b"ate"
 
 
 async def test_an_image_of_another_user_works_too(bench: Bench, tmp_path: Path) -> None:
