@@ -20,6 +20,7 @@ from emulator.drivers import container_options as at
 from emulator.drivers.connecting import Endpoint, MakeChannel, connected
 from emulator.drivers.container_handle import ContainerHandle
 from emulator.drivers.docker import (
+    CALL_DEADLINE_S,
     DockerEngine,
     EngineError,
     EngineGone,
@@ -126,13 +127,21 @@ class DockerDriver:
         self._closed = True
         if self._watching:
             await asyncio.gather(*(handle.terminate(0) for handle in self._handles.values()))
-            with suppress(EngineError):
-                await self._engine.call(self._engine.remove_labelled, self._tag)
-            await self._sweeper.close()
+            await self._sweeper.close(done=await self._finish())
         self._engine.close()
         while self._settling:
             await asyncio.wait(self._settling)
         await asyncio.to_thread(shutil.rmtree, self._run, ignore_errors=True)
+
+    async def _finish(self) -> bool:
+        """Remove the network, and the container whose creation was given up half-way; say whether
+        nothing is left."""
+        try:
+            async with asyncio.timeout(CALL_DEADLINE_S):
+                await asyncio.to_thread(self._engine.finish, self._tag)
+        except (EngineError, TimeoutError):
+            return False
+        return True
 
     async def reap(self) -> None:
         """Remove what an earlier run of this state left; before anything is started."""

@@ -92,6 +92,8 @@ class DockerEngine:
         Raises:
             EngineError: one of its kinds; a deadline that passed is `EngineGone`.
         """
+        if self._closed.is_set():
+            raise EngineGone("the emulator is stopping")
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CALL_DEADLINE_S):
@@ -107,11 +109,7 @@ class DockerEngine:
 
     def has_image(self, image: str) -> bool:
         """Say whether the engine has an image; nothing is ever pulled."""
-        try:
-            self._ask(self._client.inspect_image, image)
-        except (ImageMissing, NoSuchContainer):
-            return False
-        return True
+        return self.image_size(image) is not None
 
     def image_size(self, image: str) -> int | None:
         """Give an image's size in bytes; None when the engine has no such image."""
@@ -228,6 +226,12 @@ class DockerEngine:
                 self._closed.wait(RECONNECT_S)
 
         threading.Thread(target=listen, name="docker-events", daemon=True).start()
+
+    def finish(self, state_uuid: str) -> None:
+        """Let calls that are under way end, then remove what they and others have made. Blocks."""
+        self._closed.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        self.remove_labelled(state_uuid)
 
     def close(self) -> None:
         """Ask no more. Twice is fine."""

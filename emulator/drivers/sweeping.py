@@ -1,10 +1,12 @@
 """Our side of the sweeper; ``sweeper.py`` is the other."""
 
 import asyncio
+import subprocess
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 RESTART_S = 0.2
 """Between the loss of one sweeper and the start of the next. Ours: promise P5 gives 5 s."""
@@ -21,9 +23,16 @@ class Sweeper:
     """
 
     def __init__(self, tag: str, environ: Mapping[str, str]) -> None:
-        self._tag = tag
-        self._environ = dict(environ)
+        self._argv = [sys.executable, "-m", "emulator.drivers.sweeper", tag]
+        self._options: dict[str, Any] = {
+            "stdout": DEVNULL,
+            "stderr": DEVNULL,
+            "cwd": "/",
+            "env": dict(environ),
+            "start_new_session": True,
+        }
         self._closing = asyncio.Event()
+        self._done = True
         self._process: Process | None = None
         self._keeping: asyncio.Task[None] | None = None
 
@@ -37,25 +46,15 @@ class Sweeper:
         self._process = await self._launch()
         self._keeping = asyncio.get_running_loop().create_task(self._keep())
 
-    async def close(self) -> None:
-        """End the process without a sweep. Twice is fine."""
+    async def close(self, *, done: bool) -> None:
+        """End the process; unless ``done``, start one that sweeps what is left. Twice is fine."""
+        self._done = done
         self._closing.set()
         if self._keeping is not None:
             await self._keeping
 
     async def _launch(self) -> Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "emulator.drivers.sweeper",
-            self._tag,
-            stdin=PIPE,
-            stdout=DEVNULL,
-            stderr=DEVNULL,
-            cwd="/",
-            env=self._environ,
-            start_new_session=True,
-        )
+        return await asyncio.create_subprocess_exec(*self._argv, **self._options, stdin=PIPE)
 
     async def _keep(self) -> None:
         closing = asyncio.ensure_future(self._closing.wait())
@@ -74,6 +73,8 @@ class Sweeper:
 
     async def _dismiss(self, process: Process, ended: "asyncio.Future[int]") -> None:
         assert process.stdin is not None
+        if not self._done:
+            self._leave_one()
         with suppress(ConnectionError):
             process.stdin.write(b"done\n")
             await process.stdin.drain()
@@ -82,3 +83,7 @@ class Sweeper:
         if not ended.done():
             process.kill()
             await ended
+
+    def _leave_one(self) -> None:
+        """Start a sweeper that finds its input at an end, and outlives us; asyncio would end it."""
+        subprocess.Popen(self._argv, **self._options, stdin=subprocess.DEVNULL)

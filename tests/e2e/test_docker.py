@@ -22,6 +22,7 @@ from tests.support.emulator_process import (
     Emulator,
     clean_environment,
     eventually,
+    processes_of,
     run_command,
     write_files,
 )
@@ -246,3 +247,22 @@ def test_an_engine_that_hangs_fails_calls_at_a_deadline_and_holds_up_nothing_els
     assert answer.status_code == 503
     assert re.search(r"did not answer within \d+ s|not answer in time", answer.text)
     assert slowest < 1
+
+
+def test_what_a_stop_could_not_remove_is_removed_when_the_engine_is_back(
+    start: Starter, folder: Path, home: Path, tmp_path: Path
+) -> None:
+    """The stop itself does not wait for that."""
+    path = tmp_path / "relay.sock"
+    environ = clean_environment(home, DOCKER_HOST=f"unix://{path}")
+    with Relay(path, SOCKET):
+        emulator = start(folder, *docker_words(), environ=environ)
+        emulator.invoke("project")
+    mark = label(emulator)
+
+    assert emulator.stop() == 0
+
+    assert len(containers_with(mark)) == 1
+    with Relay(path, SOCKET):
+        eventually(lambda: containers_with(mark) == [] and networks_with(mark) == [], 10)
+        eventually(lambda: processes_of(["emulator.drivers.sweeper", mark[-36:]]) == [])
