@@ -309,20 +309,6 @@ async def test_a_missing_image_is_named_within_a_second_and_not_pulled(bench: Be
     assert not caught.value.unavailable
 
 
-async def test_a_start_that_is_given_up_half_way_leaves_no_container(bench: Bench) -> None:
-    """Whatever the engine was doing for it when the driver was closed."""
-    await bench.start("c-0")
-    for delay_s in (0.001, 0.01, 0.03):
-        starting = asyncio.ensure_future(bench.start(f"c-{delay_s}"))
-        await asyncio.wait({starting}, timeout=delay_s)
-        starting.cancel()
-        await asyncio.wait({starting})
-
-    await bench.driver.close()
-
-    assert bench.containers() == []
-
-
 async def test_a_network_that_somebody_removed_is_made_again(bench: Bench) -> None:
     """By the start after the one that finds out."""
     await (await bench.start("c-1")).stop(grace_s=0)
